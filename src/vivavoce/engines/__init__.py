@@ -1,0 +1,1 @@
+"""What hears, thinks and speaks. See README.md in this folder."""

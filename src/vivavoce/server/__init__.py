@@ -1,0 +1,1 @@
+"""The HTTP side: routes, authentication, metrics, console. See README.md in this folder."""

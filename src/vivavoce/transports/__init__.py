@@ -1,0 +1,1 @@
+"""How bytes reach a client. See README.md in this folder."""
