@@ -1,0 +1,155 @@
+"""Whose turn it is: speech scores in, turn edges out.
+
+                 speech in ONSET_WINDOWS windows together
+        ┌───────┐ ─────────── Onset(start) ───────────▶ ┌──────────┐
+        │ quiet │                                       │ speaking │◀─┐ speech again: the silence was a pause
+        └───────┘ ◀─────────── End(end) ─────────────── └──────────┘──┘
+                 silence for long enough                     │
+                                                             └─▶ Pause(end), once a silence, if a model scores turns
+
+The detector knows no clock: it counts audio positions (samples at 24,000 Hz), so audio that arrives late or in a burst
+gives the same turns. Thresholds are Silero's own: speech starts at `threshold` and goes on until the probability falls
+below `threshold - 0.15`. Where Silero's iterator starts at one window, we want two in a row: a click is one window.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+from vivavoce.audio import ms_to_samples
+from vivavoce.protocol.config import Eagerness, SemanticVad, ServerVad, TurnDetection
+
+WINDOW_SAMPLES: Final = ms_to_samples(32)
+ONSET_WINDOWS: Final = 2
+HYSTERESIS: Final = 0.15
+SEMANTIC_THRESHOLD: Final = 0.5
+SEMANTIC_PREFIX_MS: Final = 300
+PAUSE_MS: Final = 200
+"""Silence after which a turn-end model is asked."""
+
+MAX_WAIT_MS: Final[dict[Eagerness, int]] = {"low": 8000, "medium": 4000, "auto": 4000, "high": 2000}
+"""The longest silence that `semantic_vad` waits for more. (API reference: "low, medium, and high have max timeouts of 8s,
+4s, and 2s respectively"; `auto` is `medium`.)"""
+
+PLAIN_WAIT_MS: Final[dict[Eagerness, int]] = {"low": 2000, "medium": 1000, "auto": 1000, "high": 500}
+"""The silence that ends a turn where no turn-end model is at hand."""
+
+TURN_OVER: Final[dict[Eagerness, float]] = {"low": 0.8, "medium": 0.6, "auto": 0.6, "high": 0.4}
+"""The turn score that ends a turn."""
+
+
+class Onset(Struct, frozen=True):
+    """Somebody speaks. `start_samples` includes the prefix padding."""
+
+    start_samples: int
+
+
+class Pause(Struct, frozen=True):
+    """The speaker is silent: is the turn over?"""
+
+    end_samples: int
+
+
+class End(Struct, frozen=True):
+    """The turn is over. `end_samples` includes the silence that ended it."""
+
+    end_samples: int
+
+
+Edge = Onset | Pause | End
+
+
+class TurnDetector:
+    """One session's detector. `speaking` is true from an `Onset` to its `End` or `reset`."""
+
+    def __init__(self) -> None:
+        self.speaking = False
+        self._floor_samples = 0
+        self._onset_samples: int | None = None
+        self._onset_windows = 0
+        self._silence_samples: int | None = None
+        self._asked = False
+
+    def reset(self, position_samples: int) -> None:
+        """Forget the turn. Scores of audio before this position are stale from now on."""
+        self.speaking = False
+        self._floor_samples = max(self._floor_samples, position_samples)
+        self._onset_samples = None
+        self._onset_windows = 0
+        self._silence_samples = None
+        self._asked = False
+
+    def wanted_from(self, end_samples: int, vad: TurnDetection) -> int:
+        """While quiet: the earliest position that a turn may still want, if scores have come up to `end_samples`."""
+        onset = end_samples if self._onset_samples is None else self._onset_samples
+        return onset - ms_to_samples(_prefix_ms(vad))
+
+    def score(self, end_samples: int, probability: float, vad: TurnDetection, *, asks: bool) -> Edge | None:
+        """Take one window's score. `asks`: a turn-end model is there to be asked at a pause."""
+        if end_samples <= self._floor_samples:
+            return None
+        if self.speaking:
+            return self._listen_for_end(end_samples, probability, vad, asks)
+        return self._listen_for_onset(end_samples, probability, vad)
+
+    def turn_score(self, end_samples: int, probability: float, vad: TurnDetection) -> Edge | None:
+        """Take the turn-end model's score of the pause at `end_samples`. Stale where the speaker went on meanwhile."""
+        if not self.speaking or self._silence_samples is None or not isinstance(vad, SemanticVad):
+            return None
+        if self._silence_samples > end_samples or probability < TURN_OVER[vad.eagerness]:
+            return None
+        return self._end(end_samples)
+
+    def _listen_for_onset(self, end_samples: int, probability: float, vad: TurnDetection) -> Edge | None:
+        if probability < _threshold(vad):
+            self._onset_samples = None
+            self._onset_windows = 0
+            return None
+        if self._onset_samples is None:
+            self._onset_samples = end_samples - WINDOW_SAMPLES
+        self._onset_windows += 1
+        if self._onset_windows < ONSET_WINDOWS:
+            return None
+        start = max(self._onset_samples - ms_to_samples(_prefix_ms(vad)), self._floor_samples)
+        self.speaking = True
+        self._silence_samples = None
+        self._asked = False
+        return Onset(start)
+
+    def _listen_for_end(self, end_samples: int, probability: float, vad: TurnDetection, asks: bool) -> Edge | None:
+        if probability >= _threshold(vad):
+            self._silence_samples = None
+            self._asked = False
+            return None
+        if self._silence_samples is None:
+            if probability >= max(_threshold(vad) - HYSTERESIS, 0.01):
+                return None
+            self._silence_samples = end_samples - WINDOW_SAMPLES
+        silence = end_samples - self._silence_samples
+        wait = ms_to_samples(_wait_ms(vad, asks))
+        if silence >= wait:
+            return self._end(self._silence_samples + wait)
+        if asks and isinstance(vad, SemanticVad) and not self._asked and silence >= ms_to_samples(PAUSE_MS):
+            self._asked = True
+            return Pause(end_samples)
+        return None
+
+    def _end(self, end_samples: int) -> End:
+        self.reset(end_samples)
+        return End(end_samples)
+
+
+def _threshold(vad: TurnDetection) -> float:
+    return vad.threshold if isinstance(vad, ServerVad) else SEMANTIC_THRESHOLD
+
+
+def _prefix_ms(vad: TurnDetection) -> int:
+    return vad.prefix_padding_ms if isinstance(vad, ServerVad) else SEMANTIC_PREFIX_MS
+
+
+def _wait_ms(vad: TurnDetection, asks: bool) -> int:
+    if isinstance(vad, ServerVad):
+        return vad.silence_duration_ms
+    return MAX_WAIT_MS[vad.eagerness] if asks else PLAIN_WAIT_MS[vad.eagerness]
