@@ -80,7 +80,7 @@ def _ulaw_bytes() -> NDArray[np.uint8]:
     value = sample >> 2  # G.711 µ-law is defined on 14 bits
     magnitude = np.minimum(np.abs(value), 8158) + 33
     segment = np.frexp(magnitude.astype(np.float64))[1] - 6
-    code = (segment << 4) | ((magnitude >> (segment + 1)) & 0xF)
+    code: NDArray[np.int32] = (segment << 4) | ((magnitude >> (segment + 1)) & 0xF)
     code ^= np.where(value < 0, 0x7F, 0xFF)
     return code.astype(np.uint8)
 
@@ -91,7 +91,7 @@ def _alaw_bytes() -> NDArray[np.uint8]:
     value = sample >> 3  # G.711 A-law is defined on 13 bits
     magnitude = np.where(value < 0, ~value, value)
     segment = np.maximum(np.frexp(magnitude.astype(np.float64))[1] - 5, 0)
-    code = (segment << 4) | ((magnitude >> np.maximum(segment, 1)) & 0xF)
+    code: NDArray[np.int32] = (segment << 4) | ((magnitude >> np.maximum(segment, 1)) & 0xF)
     code ^= np.where(value < 0, 0x55, 0xD5)
     return code.astype(np.uint8)
 
