@@ -4,7 +4,7 @@
 |---|---|
 | Object missing required field `x` - at `$.item` | missing_required_parameter, "Missing required parameter: 'item.x'." |
 | Object contains unknown field `x` - at `$.audio` | unknown_parameter, "Unknown parameter: 'audio.x'." |
-| Expected `int`, got `str` - at `$.audio_end_ms` | invalid_type, "Invalid type for 'audio_end_ms': expected an integer, but got a string instead." |
+| Expected `int`, got `str` - at `$.audio_end_ms` | invalid_type, "Invalid type for 'audio_end_ms': expected an integer, but …" |
 | Expected `float` <= 1.5, Invalid enum value 'x', Invalid base64 … | invalid_value |
 """
 

@@ -67,9 +67,13 @@ class Entry:
         assert self.item.id is not UNSET
         return self.item.id
 
-    def whole(self) -> Item:
-        """The item with its audio, for `conversation.item.retrieved`."""
-        return _with_audio(self.item, self.clips) if self.clips else self.item
+    def whole(self, max_bytes: int | None = None) -> Item:
+        """The item with its audio; of more than `max_bytes` in all, only the beginnings."""
+        clips = self.clips
+        if max_bytes is not None and clips:
+            share = max_bytes // len(clips)
+            clips = {index: clip.cut(bytes_to_samples(share, clip.format.type)) for index, clip in clips.items()}
+        return _with_audio(self.item, clips) if clips else self.item
 
     def heard(self) -> Item:
         """The item with its audio as the model shall remember it: what was cut off was never said."""
@@ -197,7 +201,7 @@ class Conversation:
             raise RequestError(code, f"Item with item_id not found: {item_id}", "item_id")
         return entry
 
-    def insert(self, entry: Entry, after: str | None | UnsetType = UNSET) -> str | None:
+    def insert(self, entry: Entry, after: str | UnsetType | None = UNSET) -> str | None:
         """Put an item at the end, at the head (`after="root"`) or after another. The id of the item before it.
 
         > "If not set, the new item will be appended to the end of the conversation. If set to `root`, the new item will be
@@ -211,7 +215,7 @@ class Conversation:
         self._entries[entry.id] = entry
         return self._order[index - 1] if index else None
 
-    def _index_after(self, after: str | None | UnsetType) -> int:
+    def _index_after(self, after: str | UnsetType | None) -> int:
         if after is UNSET or after is None or after == self.last_id:
             return len(self._order)
         if after == ROOT:

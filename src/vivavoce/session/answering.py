@@ -1,0 +1,266 @@
+"""The assistant's side: which responses run, who may start one, and how each of them ends.
+
+    wanted ─┬─▶ (rate-limited: Admit ─▶ Admitted | Refused) ─┬─▶ live ─▶ ended
+            └────────────────────────────────────────────────┘
+
+At most one response of the default conversation is wanted or live; out-of-band responses run beside it. An engine's event
+names its response; what names none that is live is stale and dropped in `on_engine_event`, the only place that looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+from msgspec import UNSET
+
+from vivavoce.engine_api import (
+    FunctionCallArguments,
+    FunctionCallStarted,
+    GenerationDone,
+    GenerationFailed,
+    OutputAudio,
+    OutputText,
+    OutputTranscript,
+    StopGenerating,
+)
+from vivavoce.protocol.client_events import ResponseCreateParams
+from vivavoce.protocol.config import AudioOutput, SessionConfig
+from vivavoce.protocol.errors import RequestError
+from vivavoce.protocol.objects import ResponseError, Usage
+from vivavoce.protocol.server_events import RateLimitsUpdated, ServerEvent
+from vivavoce.session.boundary import Admit, Admitted, Refused, Spend
+from vivavoce.session.configuration import check_tool_choice, check_voice, known_format
+from vivavoce.session.context import Context
+from vivavoce.session.response import Ending, LiveResponse, Reason
+from vivavoce.session.specification import ResponseSpec, generate_command, laid_over
+from vivavoce.session.state import State
+
+GenerationEvent = (
+    OutputText
+    | OutputAudio
+    | OutputTranscript
+    | FunctionCallStarted
+    | FunctionCallArguments
+    | GenerationDone
+    | GenerationFailed
+)
+
+NOTHING: Final = ResponseCreateParams()
+
+
+class Answering:
+    """Responses of one session."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._wanted: dict[str, ResponseSpec] = {}
+        """Asked for, and waiting for the account's word."""
+        self._live: dict[str, LiveResponse] = {}
+        self._default_id: str | None = None
+        """The response of the default conversation that is wanted or live."""
+        self._context = Context(state)
+        self.owed = False
+        """A turn ended while another response ran: it is answered next."""
+        self.played_out_at: float | None = None
+        """When the client will have played the last answer of the default conversation; `None` while one runs."""
+
+    @property
+    def busy(self) -> bool:
+        """The default conversation has a response in progress."""
+        return self._default_id is not None
+
+    @property
+    def idle(self) -> bool:
+        """Nothing runs at all."""
+        return not self._live and not self._wanted
+
+    # --- starting ---
+
+    def create(self, params: ResponseCreateParams = NOTHING) -> None:
+        """`response.create`, or the answer to a turn. Raises `RequestError`."""
+        config = self._state.answers
+        if config is None:
+            raise RequestError("invalid_value", "A transcription session creates no responses.", "type")
+        out_of_band = self._is_out_of_band(params)
+        if not out_of_band and self._default_id is not None:
+            message = (
+                f"Conversation already has an active response in progress: {self._default_id}. "
+                "Wait until the response is finished before creating a new one."
+            )
+            raise RequestError("conversation_already_has_active_response", message)
+        spec = self._specify(config, params, out_of_band)
+        if not out_of_band:
+            self._default_id = spec.id
+            self.owed = False
+            self.played_out_at = None
+        if self._state.setup.rate_limited:
+            self._wanted[spec.id] = spec
+            self._state.command(Admit(spec.id, spec.read.total))
+        else:
+            self._start(spec)
+
+    def admitted(self, answer: Admitted) -> None:
+        """The account has room."""
+        if spec := self._wanted.pop(answer.response_id, None):
+            self._start(spec)
+            self._state.send(RateLimitsUpdated(rate_limits=answer.limits))
+
+    def refused(self, answer: Refused) -> None:
+        """The account has no room: the response begins and fails."""
+        if (spec := self._wanted.pop(answer.response_id, None)) is None:
+            return
+        response = self._open(spec)
+        self._state.send(RateLimitsUpdated(rate_limits=answer.limits))
+        error = ResponseError(type="rate_limit_error", code="rate_limit_exceeded", message=answer.message)
+        self._end(response, "failed", error=error)
+
+    # --- running ---
+
+    def on_engine_event(self, event: GenerationEvent) -> None:
+        """An engine's output. Whatever names no live response is stale."""
+        if (response := self._live.get(event.response_id)) is None:
+            return
+        if isinstance(event, GenerationDone):
+            self._done(response, event)
+        elif isinstance(event, GenerationFailed):
+            error = ResponseError(type="server_error", code=event.code, message=event.message)
+            self._end(response, "failed", error=error)
+        else:
+            self._send_all(response.advance(event, self._state.now))
+            if isinstance(event, OutputAudio) and response.spec.conversation_id is not None:
+                self._state.has_spoken = True
+            if response.exhausted:
+                self._state.command(StopGenerating(response.id))
+                self._end(response, "incomplete", "max_output_tokens")
+
+    # --- stopping ---
+
+    def cancel(self, response_id: str | None) -> None:
+        """`response.cancel`. Raises `RequestError` if there is nothing to cancel."""
+        target = response_id or self._default_id
+        if target is None or (target not in self._live and target not in self._wanted):
+            message = "Cancellation failed: no active response found"
+            raise RequestError("response_cancel_not_active", message, "response_id" if response_id else None)
+        self._stop(target, "client_cancelled")
+
+    def interrupt(self) -> None:
+        """The user speaks: the answer in progress is cut off."""
+        if self._default_id is not None:
+            self._stop(self._default_id, "turn_detected")
+
+    def stop_speaking_item(self, item_id: str) -> None:
+        """The client truncates an item that is still being spoken: the rest of it is not wanted."""
+        response = self._live.get(self._default_id or "")
+        if response is not None and response.is_open(item_id):
+            self._stop(response.id, "client_cancelled")
+
+    def end_all(self, ending: Ending, reason: Reason | None = None, error: ResponseError | None = None) -> None:
+        """The session is over."""
+        self.owed = False
+        self._wanted.clear()
+        for response in list(self._live.values()):
+            self._state.command(StopGenerating(response.id))
+            self._end(response, ending, reason, error)
+
+    # --- steps ---
+
+    def _start(self, spec: ResponseSpec) -> None:
+        self._open(spec)
+        self._state.command(spec.generate)
+
+    def _open(self, spec: ResponseSpec) -> LiveResponse:
+        response = LiveResponse(spec, self._state.conversation, self._state.ids)
+        self._live[spec.id] = response
+        self._state.send(response.created())
+        return response
+
+    def _done(self, response: LiveResponse, event: GenerationDone) -> None:
+        if event.reason == "completed":
+            self._end(response, "completed", usage=event.usage)
+        else:
+            self._end(response, "incomplete", event.reason, usage=event.usage)
+
+    def _stop(self, response_id: str, reason: Reason) -> None:
+        """Cut a response off. One that still waits for the account begins and ends at once."""
+        if spec := self._wanted.pop(response_id, None):
+            self._open(spec)
+        else:
+            self._state.command(StopGenerating(response_id))
+        response = self._live[response_id]
+        response.note_heard(self._state.now)
+        self._end(response, "cancelled", reason)
+
+    def _end(
+        self,
+        response: LiveResponse,
+        ending: Ending,
+        reason: Reason | None = None,
+        error: ResponseError | None = None,
+        usage: Usage | None = None,
+    ) -> None:
+        """The one way in which responses end."""
+        del self._live[response.id]
+        self._send_all(response.finish(ending, reason, error, usage))
+        if response.id == self._default_id:
+            self._default_id = None
+            self.played_out_at = response.played_out_at(self._state.now)
+        if self._state.setup.rate_limited:
+            self._state.command(Spend(response.output_tokens))
+
+    def _send_all(self, events: Iterable[ServerEvent]) -> None:
+        for event in events:
+            self._state.send(event)
+
+    def _specify(self, config: SessionConfig, params: ResponseCreateParams, out_of_band: bool) -> ResponseSpec:
+        """A snapshot of the configuration, the conversation and what this response does differently."""
+        ask = laid_over(config, params)
+        check_tool_choice(ask.tools, ask.tool_choice, "response")
+        if not self._state.setup.capabilities.speaks:
+            ask = msgspec.structs.replace(ask, output_modalities=("text",))
+        output = self._output(config.audio.output, params, out_of_band)
+        reading = self._context.read(ask, params, ask.instructions, ask.tools)
+        metadata = params.metadata or None
+        return ResponseSpec(
+            generate=generate_command(self._state.ids.new("resp"), ask, output, reading.items, metadata),
+            conversation_id=None if out_of_band else self._state.conversation_id,
+            modalities=ask.output_modalities,
+            format=output.format,
+            voice=output.voice,
+            max_output_tokens=ask.max_output_tokens,
+            metadata=metadata,
+            temperature=ask.temperature or None,
+            read=reading.read,
+            cached=reading.cached,
+        )
+
+    def _output(self, output: AudioOutput, params: ResponseCreateParams, out_of_band: bool) -> AudioOutput:
+        """Format and voice of this response."""
+        wish = params.audio.output if params.audio is not UNSET else UNSET
+        if wish is UNSET:
+            return output
+        if wish.format is not UNSET:
+            format = known_format(wish.format, "response.audio.output.format")
+            output = msgspec.structs.replace(output, format=format)
+        if wish.voice is not UNSET and wish.voice != output.voice:
+            check_voice(wish.voice, "response.audio.output.voice")
+            if self._state.has_spoken and not out_of_band:
+                raise voice_is_settled("response.audio.output.voice")
+            output = msgspec.structs.replace(output, voice=wish.voice)
+        return output
+
+    def _is_out_of_band(self, params: ResponseCreateParams) -> bool:
+        where = params.conversation
+        if where is UNSET or where is None or where in ("auto", self._state.conversation_id):
+            return False
+        if where == "none":
+            return True
+        message = f"Invalid value: '{where}'. Supported values are: 'auto' and 'none'."
+        raise RequestError("invalid_value", message, "response.conversation")
+
+
+def voice_is_settled(param: str) -> RequestError:
+    """The error for a new voice after the assistant has spoken with another."""
+    message = "Cannot update a conversation's voice if assistant audio is present."
+    return RequestError("cannot_update_voice", message, param)

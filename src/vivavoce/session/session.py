@@ -1,0 +1,327 @@
+"""A conversation as a state machine: something happens, and the session answers with what follows.
+
+    outputs = session.handle(input, now)     # list of ServerEvent, EngineCommand, Admit, Spend, Close
+    when = session.deadline()                # the next moment at which handle(Tick(), now) is due, or None
+
+Time and ids are given; nothing here waits, opens or draws. One input at a time: mutate, then drain all outputs. A
+`RequestError` is raised before anything has changed, and becomes the `error` event that names the client's event.
+
+    open ──▶ live ──(Drain)──▶ draining ──▶ closed
+               └────(Disconnected, session_expired)──▶ closed, and from then on every input is ignored
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, get_args
+
+import msgspec
+from msgspec import UNSET
+
+from vivavoce.engine_api import SpeechScore, TranscriptDelta, TranscriptDone, TranscriptFailed, TurnScore
+from vivavoce.protocol.client_events import (
+    ClientEventBase,
+    ConversationItemCreate,
+    ConversationItemDelete,
+    ConversationItemRetrieve,
+    ConversationItemTruncate,
+    InputAudioBufferAppend,
+    InputAudioBufferClear,
+    InputAudioBufferCommit,
+    OutputAudioBufferClear,
+    ResponseCancel,
+    ResponseCreate,
+    SessionUpdate,
+)
+from vivavoce.protocol.config import Config, RealtimeSession, SessionConfig, SessionObject, TranscriptionSession
+from vivavoce.protocol.errors import RequestError
+from vivavoce.protocol.objects import Conversation, ErrorDetails, FunctionCall, ResponseError
+from vivavoce.protocol.server_events import (
+    ConversationCreated,
+    ConversationItemDeleted,
+    ConversationItemRetrieved,
+    ConversationItemTruncated,
+    Error,
+    SessionCreated,
+    SessionUpdated,
+)
+from vivavoce.session.answering import NOTHING, Answering, GenerationEvent, voice_is_settled
+from vivavoce.session.boundary import (
+    Admitted,
+    Close,
+    Disconnected,
+    Drain,
+    Input,
+    Output,
+    Refused,
+    Rejected,
+    Setup,
+    Tick,
+)
+from vivavoce.session.configuration import initial, updated
+from vivavoce.session.conversation import entry_of
+from vivavoce.session.listening import Listening
+from vivavoce.session.state import State
+from vivavoce.session.turns import Edge, End, Onset
+
+MAX_RETRIEVED_AUDIO_BYTES: Final = 700 * 1024
+"""A frame stays under 1 MiB, base64 included; of longer audio the client gets the beginning."""
+
+
+class Session:
+    """One conversation. Raises nothing that a client, an engine or a clock can cause."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._state = State(setup, initial(setup.config))
+        self._listening = Listening(self._state)
+        self._answering = Answering(self._state)
+        self._expires_at = setup.opened_at + setup.duration_seconds
+        self._draining: Drain | None = None
+        self._closed = False
+
+    def open(self, now: float) -> list[Output]:
+        """The first events."""
+        self._state.now = now
+        self._state.send(SessionCreated(session=self._object()))
+        self._state.send(ConversationCreated(conversation=Conversation(id=self._state.conversation_id)))
+        return self._state.drain()
+
+    def handle(self, input: Input, now: float) -> list[Output]:
+        """Take one input; return all that follows from it, in order."""
+        if self._closed:
+            return []
+        self._state.now = now
+        try:
+            _HANDLERS[type(input)](self, input)
+        except RequestError as error:
+            self._refuse(input, error)
+        self._settle()
+        return self._state.drain()
+
+    def deadline(self) -> float | None:
+        """When `Tick` is due."""
+        if self._closed:
+            return None
+        idle = self._listening.idle_deadline()
+        return self._expires_at if idle is None else min(idle, self._expires_at)
+
+    # --- session ---
+
+    def _on_session_update(self, event: SessionUpdate) -> None:
+        config = updated(self._state.config, event.session)
+        self._check_change(self._state.config, config)
+        self._state.config = config
+        self._listening.configure()
+        self._state.send(SessionUpdated(session=self._object()))
+
+    def _check_change(self, old: Config, new: Config) -> None:
+        if type(old) is not type(new) and len(self._state.conversation):
+            message = "The type of a session cannot change once its conversation has begun."
+            raise RequestError("invalid_value", message, "session.type")
+        if (
+            self._state.has_spoken
+            and isinstance(old, SessionConfig)
+            and isinstance(new, SessionConfig)
+            and old.audio.output.voice != new.audio.output.voice
+        ):
+            raise voice_is_settled("session.audio.output.voice")
+
+    def _object(self) -> SessionObject:
+        """The configuration as the client sees it."""
+        setup, config = self._state.setup, self._state.config
+        values: dict[str, Any] = {name: getattr(config, name) for name in config.__struct_fields__}
+        kind = RealtimeSession if isinstance(config, SessionConfig) else TranscriptionSession
+        return kind(id=f"sess_{setup.seed}", expires_at=setup.expires_at, **values)
+
+    # --- input audio ---
+
+    def _on_input_audio_buffer_append(self, event: InputAudioBufferAppend) -> None:
+        self._listening.append(event.audio)
+
+    def _on_input_audio_buffer_commit(self, _: InputAudioBufferCommit) -> None:
+        self._listening.commit()
+
+    def _on_input_audio_buffer_clear(self, _: InputAudioBufferClear) -> None:
+        self._listening.clear()
+
+    def _on_output_audio_buffer_clear(self, _: OutputAudioBufferClear) -> None:
+        message = "output_audio_buffer.clear works over WebRTC and SIP only: here the client owns the loudspeaker."
+        raise RequestError("invalid_value", message, "type")
+
+    def _on_speech_score(self, score: SpeechScore) -> None:
+        self._take_edge(self._listening.on_speech_score(score))
+
+    def _on_turn_score(self, score: TurnScore) -> None:
+        self._take_edge(self._listening.on_turn_score(score))
+
+    def _take_edge(self, edge: Edge | None) -> None:
+        vad = self._state.turn_detection
+        if vad is None:
+            return
+        if isinstance(edge, Onset):
+            self._listening.start_turn(edge)
+            if vad.interrupt_response:
+                self._answering.interrupt()
+        elif isinstance(edge, End):
+            self._listening.end_turn(edge)
+            if vad.create_response and self._state.answers is not None:
+                self._answering.owed = True
+
+    # --- conversation ---
+
+    def _on_conversation_item_create(self, event: ConversationItemCreate) -> None:
+        item = event.item
+        item_id = self._state.new_item_id() if item.id is UNSET else item.id
+        item = msgspec.structs.replace(item, id=item_id, status=item.status or "completed")
+        if isinstance(item, FunctionCall) and item.call_id is UNSET:
+            item = msgspec.structs.replace(item, call_id=self._state.ids.new("call"))
+        self._state.add_whole(entry_of(item, self._state.audio_input.format), event.previous_item_id)
+
+    def _on_conversation_item_retrieve(self, event: ConversationItemRetrieve) -> None:
+        entry = self._state.conversation.find(event.item_id, "item_retrieve_invalid_item_id")
+        self._state.send(ConversationItemRetrieved(item=entry.whole(MAX_RETRIEVED_AUDIO_BYTES)))
+
+    def _on_conversation_item_truncate(self, event: ConversationItemTruncate) -> None:
+        entry = self._state.conversation.find(event.item_id, "item_truncate_invalid_item_id")
+        if event.audio_end_ms < 0:
+            message = f"Invalid value: {event.audio_end_ms}. Expected a value of 0 or more."
+            raise RequestError("invalid_value", message, "audio_end_ms")
+        self._answering.stop_speaking_item(event.item_id)
+        entry.truncate(event.content_index, event.audio_end_ms)
+        self._state.send(
+            ConversationItemTruncated(
+                item_id=event.item_id, content_index=event.content_index, audio_end_ms=event.audio_end_ms
+            )
+        )
+
+    def _on_conversation_item_delete(self, event: ConversationItemDelete) -> None:
+        self._state.conversation.delete(event.item_id)
+        self._listening.forget(event.item_id)
+        self._state.send(ConversationItemDeleted(item_id=event.item_id))
+
+    def _on_transcript_delta(self, event: TranscriptDelta) -> None:
+        self._listening.on_transcript_delta(event)
+
+    def _on_transcript_done(self, event: TranscriptDone) -> None:
+        self._listening.on_transcript_done(event)
+
+    def _on_transcript_failed(self, event: TranscriptFailed) -> None:
+        self._listening.on_transcript_failed(event)
+
+    # --- responses ---
+
+    def _on_response_create(self, event: ResponseCreate) -> None:
+        if self._draining is not None:
+            raise RequestError("server_shutting_down", self._draining.reason)
+        self._answering.create(event.response or NOTHING)
+
+    def _on_response_cancel(self, event: ResponseCancel) -> None:
+        self._answering.cancel(event.response_id or None)
+
+    def _on_generation(self, event: Any) -> None:
+        self._answering.on_engine_event(event)
+
+    def _on_admitted(self, event: Admitted) -> None:
+        self._answering.admitted(event)
+
+    def _on_refused(self, event: Refused) -> None:
+        self._answering.refused(event)
+
+    # --- life ---
+
+    def _on_rejected(self, event: Rejected) -> None:
+        raise RequestError(event.code, event.message, event.param, event.event_id)
+
+    def _on_tick(self, _: Tick) -> None:
+        if self._state.now >= self._expires_at:
+            self._expire()
+            return
+        idle = self._listening.idle_deadline()
+        if idle is not None and self._state.now >= idle:
+            self._listening.commit_silence()
+            self._answering.owed = True
+
+    def _expire(self) -> None:
+        minutes = round(self._state.setup.duration_seconds / 60)
+        reason = f"Your session hit the maximum duration of {minutes} minutes."
+        error = ResponseError(type="invalid_request_error", code="session_expired", message=reason)
+        self._answering.end_all("failed", error=error)
+        details = ErrorDetails(type="invalid_request_error", code="session_expired", message=reason)
+        self._state.send(Error(error=details))
+        self._close(1001, reason)
+
+    def _on_disconnected(self, _: Disconnected) -> None:
+        self._answering.end_all("cancelled", "client_cancelled")
+        self._closed = True
+
+    def _on_drain(self, event: Drain) -> None:
+        self._draining = event
+
+    def _close(self, code: int, reason: str) -> None:
+        self._state.command(Close(code, reason))
+        self._closed = True
+
+    def _settle(self) -> None:
+        """What follows from where things stand, whatever brought them there."""
+        if self._closed:
+            return
+        if self._draining is not None:
+            if self._answering.idle:
+                self._close(1001, self._draining.reason)
+            return
+        if self._answering.owed and not self._answering.busy and not self._listening.speaking:
+            self._answer_turn()
+        self._note_silence()
+
+    def _note_silence(self) -> None:
+        """The idle time-out runs from the end of an answer's playback, while nobody speaks."""
+        if self._answering.busy:
+            self._listening.quiet_since = None
+        elif self._answering.played_out_at is not None:
+            if not self._listening.speaking:
+                self._listening.quiet_since = self._answering.played_out_at
+            self._answering.played_out_at = None
+
+    def _answer_turn(self) -> None:
+        self._answering.owed = False
+        try:
+            self._answering.create()
+        except RequestError as error:
+            self._state.send(_error_event(error, None))
+
+    def _refuse(self, input: Input, error: RequestError) -> None:
+        event_id = input.event_id if isinstance(input, ClientEventBase) else error.event_id
+        self._state.send(_error_event(error, event_id or None))
+
+
+def _error_event(error: RequestError, event_id: str | None) -> Error:
+    kind: Any = "server_error" if error.code == "server_error" else "invalid_request_error"
+    details = ErrorDetails(type=kind, code=error.code, message=error.message, param=error.param, event_id=event_id)
+    return Error(error=details)
+
+
+_HANDLERS: Final[dict[type, Callable[[Session, Any], None]]] = {
+    SessionUpdate: Session._on_session_update,
+    InputAudioBufferAppend: Session._on_input_audio_buffer_append,
+    InputAudioBufferCommit: Session._on_input_audio_buffer_commit,
+    InputAudioBufferClear: Session._on_input_audio_buffer_clear,
+    OutputAudioBufferClear: Session._on_output_audio_buffer_clear,
+    ConversationItemCreate: Session._on_conversation_item_create,
+    ConversationItemRetrieve: Session._on_conversation_item_retrieve,
+    ConversationItemTruncate: Session._on_conversation_item_truncate,
+    ConversationItemDelete: Session._on_conversation_item_delete,
+    ResponseCreate: Session._on_response_create,
+    ResponseCancel: Session._on_response_cancel,
+    SpeechScore: Session._on_speech_score,
+    TurnScore: Session._on_turn_score,
+    TranscriptDelta: Session._on_transcript_delta,
+    TranscriptDone: Session._on_transcript_done,
+    TranscriptFailed: Session._on_transcript_failed,
+    Admitted: Session._on_admitted,
+    Refused: Session._on_refused,
+    Rejected: Session._on_rejected,
+    Tick: Session._on_tick,
+    Disconnected: Session._on_disconnected,
+    Drain: Session._on_drain,
+    **dict.fromkeys(get_args(GenerationEvent), Session._on_generation),
+}
