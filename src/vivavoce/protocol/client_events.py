@@ -5,18 +5,21 @@ Events that only WebRTC, SIP or MCP cause are not here. Base64 exists on the wir
 
 from __future__ import annotations
 
-from typing import Any, Final, get_args
+from typing import Annotated, Any, Final, get_args
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from vivavoce.protocol.config import MaxTokens
 from vivavoce.protocol.objects import AudioFormat, FunctionTool, Item, ItemReference, Modality, ToolChoice
+
+Id = Annotated[str, Meta(max_length=512)]
+"""The API's own limit. Errors and items repeat what the client chose; no frame of ours may grow with it."""
 
 
 class ClientEventBase(Struct, frozen=True, kw_only=True, tag_field="type"):
     """What every client event may carry."""
 
-    event_id: str | UnsetType = UNSET
+    event_id: Id | UnsetType = UNSET
     """The client's own name for the event; an `error` that it causes repeats it."""
 
 
@@ -44,19 +47,19 @@ class ConversationItemCreate(ClientEventBase, frozen=True, kw_only=True, tag="co
     """Insert an item: at the end, at the head (`root`), or after `previous_item_id`."""
 
     item: Item
-    previous_item_id: str | UnsetType | None = UNSET
+    previous_item_id: Id | UnsetType | None = UNSET
 
 
 class ConversationItemRetrieve(ClientEventBase, frozen=True, kw_only=True, tag="conversation.item.retrieve"):
     """Ask for an item as the server holds it, audio included."""
 
-    item_id: str
+    item_id: Id
 
 
 class ConversationItemTruncate(ClientEventBase, frozen=True, kw_only=True, tag="conversation.item.truncate"):
     """Say how much of an answer was heard."""
 
-    item_id: str
+    item_id: Id
     content_index: int
     audio_end_ms: int
 
@@ -64,7 +67,7 @@ class ConversationItemTruncate(ClientEventBase, frozen=True, kw_only=True, tag="
 class ConversationItemDelete(ClientEventBase, frozen=True, kw_only=True, tag="conversation.item.delete"):
     """Remove an item."""
 
-    item_id: str
+    item_id: Id
 
 
 class ResponseAudioOutputParams(Struct, frozen=True):
@@ -110,7 +113,7 @@ class ResponseCreate(ClientEventBase, frozen=True, kw_only=True, tag="response.c
 class ResponseCancel(ClientEventBase, frozen=True, kw_only=True, tag="response.cancel"):
     """Stop a response: the one named, else the one in progress."""
 
-    response_id: str | UnsetType | None = UNSET
+    response_id: Id | UnsetType | None = UNSET
 
 
 class OutputAudioBufferClear(ClientEventBase, frozen=True, kw_only=True, tag="output_audio_buffer.clear"):
