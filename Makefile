@@ -26,8 +26,9 @@ fuzz: .venv/.installed-dev  ## a million events; minutes
 	$(BIN)/pip install -q -e '.[offline]'
 	touch $@
 
-.venv/.installed-dev: .venv/.installed pyproject.toml requirements-dev.txt
+.venv/.installed-dev: .venv/.installed pyproject.toml requirements-dev.txt requirements-nodeps.txt
 	$(BIN)/pip install -q -r requirements-dev.txt
+	$(BIN)/pip install -q --no-deps -r requirements-nodeps.txt
 	touch $@
 
 clean:

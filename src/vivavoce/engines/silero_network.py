@@ -110,7 +110,7 @@ def _rows(lines: Floats, count: int, size: int, stride: int) -> Floats:
 def _relu(values: Floats, bias: Floats) -> Floats:
     """`values` plus bias, cut off below zero, in place."""
     values += bias
-    return np.maximum(values, 0, values)
+    return np.maximum(values, 0, out=values)
 
 
 def _sigmoid(tanh_of_half: Floats) -> Floats:

@@ -1,0 +1,375 @@
+"""Silero VAD: the network against the published one, and the engine around it."""
+
+import asyncio
+import itertools
+from importlib.metadata import distribution
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Event
+
+import numpy as np
+import onnxruntime
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from threadpoolctl import threadpool_limits
+
+from tools.silero_weights import GRAPH, read_weights
+from vivavoce.audio import Decoder, Encoder, Resampler, bytes_to_samples
+from vivavoce.engine_api import DetectSpeech, SpeechScore, StopGenerating
+from vivavoce.engines import silero_network
+from vivavoce.engines.silero import SCORE_SAMPLES, Silero
+from vivavoce.engines.silero_network import CONTEXT_SAMPLES, NEW_SAMPLES, WINDOW_SAMPLES, SileroNetwork
+from vivavoce.protocol.errors import SettingsError
+from vivavoce.protocol.objects import PCM, PCMA, PCMU
+
+AUDIO = Path(__file__).parents[3] / "shared" / "audio"
+PUBLISHED = Path(str(distribution("silero-vad").locate_file(GRAPH)))
+WINDOW_BYTES = SCORE_SAMPLES * 2
+
+
+@pytest.fixture(scope="module")
+def network():
+    with threadpool_limits(1, user_api="blas"):  # as the engine does
+        yield SileroNetwork()
+
+
+@pytest.fixture(scope="module")
+def published():
+    """The published graph, run by onnxruntime: scores of one stream, window by window."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    graph = onnxruntime.InferenceSession(PUBLISHED, options)
+
+    def scores(samples):
+        state, rate_hz = np.zeros((2, 1, 128), np.float32), np.array(16_000, np.int64)
+        probabilities = []
+        for window in windows_of(samples):
+            line = window[np.newaxis].astype(np.float32) / 32768
+            probability, state = graph.run(None, {"input": line, "state": state, "sr": rate_hz})
+            probabilities.append(float(probability[0, 0]))
+        return np.array(probabilities)
+
+    return scores
+
+
+@pytest.fixture
+def engine():
+    engine = Silero({})
+    asyncio.run(engine.start())
+    yield engine
+    asyncio.run(engine.close())
+
+
+def windows_of(samples):
+    """Every whole window of 16 kHz audio, with its context; silence before the first."""
+    line = np.concatenate([np.zeros(CONTEXT_SAMPLES, np.int16), samples])
+    return [line[at : at + WINDOW_SAMPLES] for at in range(0, len(samples) - NEW_SAMPLES + 1, NEW_SAMPLES)]
+
+
+def scores_of(network, samples):
+    """The network's scores of one stream of 16 kHz audio."""
+    state = np.zeros((2, 1, 128), np.float32)
+    probabilities = []
+    for window in windows_of(samples):
+        probability, state = network.step(window[np.newaxis], state)
+        probabilities.append(float(probability[0]))
+    return np.array(probabilities)
+
+
+def minute():
+    samples, rate_hz = soundfile.read(AUDIO / "silero-minute.wav", dtype="int16")
+    assert rate_hz == 16_000
+    return samples
+
+
+def resampled(samples, from_hz, to_hz):
+    resampler = Resampler(from_hz, to_hz)
+    return np.concatenate([resampler.feed(samples), resampler.flush()])
+
+
+# --- the network ---
+
+
+def test_the_weights_are_the_published_ones():
+    published = read_weights(PUBLISHED.read_bytes())
+    with np.load(Path(silero_network.__file__).with_name("silero_vad.npz")) as ours:
+        assert set(ours) == set(published)
+        for name, values in published.items():
+            np.testing.assert_array_equal(ours[name], values)
+
+
+def test_the_licence_lies_beside_the_weights():
+    licence = Path(silero_network.__file__).with_name("silero_vad.LICENSE").read_text()
+    assert "MIT License" in licence
+    assert "Silero Team" in licence
+
+
+def test_every_window_of_the_minute_scores_as_published(network, published):
+    wanted = published(minute())
+    assert 0.5 < (wanted > 0.5).mean() < 0.9  # there is speech in it, and there are pauses
+    assert np.abs(scores_of(network, minute()) - wanted).max() < 1e-4  # measured 2.3e-6; the promise is 1e-3
+
+
+def clicks(rng):
+    line = np.zeros(64_000)
+    line[rng.integers(0, line.size, 25)] = rng.choice([-1.0, 1.0], 25)
+    return np.convolve(line, [1, -0.7, 0.4, -0.2])[: line.size] * 30_000
+
+
+def coughs(rng):
+    """Bursts of noise that open abruptly and die away, dull as a throat is."""
+    at = np.arange(64_000) / 16_000
+    opened = (at % 0.8)[:, np.newaxis] - np.array([0.0, 0.15])
+    loudness = np.where(opened > 0, np.exp(-opened * 25), 0).sum(axis=1)
+    return np.convolve(rng.standard_normal(at.size), np.hanning(9), "same") * loudness * 4_000
+
+
+def chord(rng):
+    """A C major chord on something like an organ, with vibrato."""
+    at = np.arange(64_000) / 16_000
+    wobble = 0.004 * np.sin(2 * np.pi * 5.5 * at) / 5.5
+    notes = [np.sin(2 * np.pi * f * n * (at + wobble)) / n for f in (261.6, 329.6, 392.0) for n in range(1, 8)]
+    return np.sum(notes, axis=0) * 3_000
+
+
+def hiss(rng):
+    return rng.standard_normal(64_000) * 12_000
+
+
+def silence(rng):
+    return np.zeros(64_000)
+
+
+def roar(rng):
+    return np.where(rng.standard_normal(64_000) > 0, 32_767, -32_768)
+
+
+@pytest.mark.parametrize("noise", [clicks, coughs, chord, hiss, silence, roar])
+def test_noises_score_as_published(network, published, noise):
+    samples = np.clip(noise(np.random.default_rng(1)), -32_768, 32_767).astype(np.int16)
+    assert np.abs(scores_of(network, samples) - published(samples)).max() < 1e-3
+
+
+def test_speech_in_noise_scores_as_published(network, published):
+    noise = coughs(np.random.default_rng(2)) + clicks(np.random.default_rng(3))
+    mixed = np.clip(minute()[: noise.size] + noise, -32_768, 32_767).astype(np.int16)
+    assert np.abs(scores_of(network, mixed) - published(mixed)).max() < 1e-3
+
+
+def test_a_batch_scores_each_stream_as_if_alone(network):
+    samples = minute()
+    streams = [samples[start : start + 40 * NEW_SAMPLES] for start in range(0, 37 * 20_000, 20_000)]
+    alone = np.array([scores_of(network, stream) for stream in streams])
+    assert np.ptp(alone, axis=0).max() > 0.9  # the streams differ, or this would prove nothing
+    state, together = np.zeros((2, len(streams), 128), np.float32), []
+    for windows in zip(*map(windows_of, streams), strict=True):
+        probabilities, state = network.step(np.stack(windows), state)
+        together.append(probabilities)
+    assert np.abs(alone - np.array(together).T).max() < 1e-4
+
+
+# --- the engine ---
+
+
+class Listener:
+    """A session of the engine that keeps what it hears."""
+
+    def __init__(self, engine):
+        self.heard = SimpleQueue()
+        self.session = engine.open(self.heard.put)
+        self.start_samples, self.said_bytes = 0, 0
+
+    def say(self, audio, format=PCM):
+        """The next audio, where the last ended. Half a sample counts nothing until its other half is there."""
+        start_samples = self.start_samples + bytes_to_samples(self.said_bytes, format.type)
+        self.session.submit(DetectSpeech(start_samples, audio, format))
+        self.said_bytes += len(audio)
+
+    def jump(self, start_samples):
+        """Go on elsewhere."""
+        self.start_samples, self.said_bytes = start_samples, 0
+
+    def scores(self, count):
+        """The next scores, as (positions, probabilities)."""
+        scores = [self.heard.get(timeout=10) for _ in range(count)]
+        assert all(isinstance(score, SpeechScore) for score in scores)
+        return [score.end_samples for score in scores], np.array([score.probability for score in scores])
+
+
+def settle(engine):
+    """Return when the worker has done everything submitted so far."""
+    last = Listener(engine)
+    last.say(bytes(WINDOW_BYTES))
+    last.scores(1)
+
+
+def expected(network, audio, encoding="audio/pcm"):
+    """What the engine must answer: the decoder's samples, a millisecond of silence before them."""
+    samples = Decoder(encoding, 16_000).feed(audio)
+    return scores_of(network, np.concatenate([np.zeros(16, np.int16), samples]))
+
+
+def test_scores_come_in_order_one_for_each_32_ms(engine, network):
+    samples, rate_hz = soundfile.read(AUDIO / "weather-question.wav", dtype="int16")
+    assert rate_hz == 24_000
+    listener = Listener(engine)
+    for start in range(0, samples.size, 480):
+        listener.say(samples[start : start + 480].tobytes())
+    count = samples.size // SCORE_SAMPLES
+    positions, probabilities = listener.scores(count)
+    assert positions == [SCORE_SAMPLES * n for n in range(1, count + 1)]
+    assert np.abs(probabilities - expected(network, samples.tobytes())).max() < 1e-3
+    assert probabilities.max() > 0.9
+    settle(engine)
+    assert listener.heard.empty()
+
+
+@pytest.mark.parametrize("format", [PCM, PCMU, PCMA])
+def test_decisions_on_wire_audio_agree_with_silero_on_the_original(engine, published, format):
+    original = minute()[: 20 * 16_000]
+    encoder = Encoder(format.type)
+    wire = encoder.feed(resampled(original, 16_000, 24_000).tobytes()) + encoder.flush()
+    listener = Listener(engine)
+    listener.say(wire, format)
+    wanted = published(original)
+    _, probabilities = listener.scores(wanted.size)
+    assert ((probabilities > 0.5) == (wanted > 0.5)).mean() > 0.98  # measured 0.997 for PCM, 0.990 for G.711
+
+
+@pytest.mark.parametrize("format", [PCM, PCMU])
+def test_a_window_is_scored_when_its_last_byte_arrives(engine, format):
+    silence, last_bytes = (bytes(WINDOW_BYTES), 4) if format is PCM else (bytes(SCORE_SAMPLES // 3), 1)
+    listener = Listener(engine)
+    for n in range(1, 6):
+        listener.say(silence[:-last_bytes], format)
+        settle(engine)
+        assert listener.heard.empty()
+        listener.say(silence[-last_bytes:], format)
+        assert listener.scores(1)[0] == [n * SCORE_SAMPLES]
+
+
+@given(cuts=st.lists(st.integers(0, 40_000), max_size=8), format=st.sampled_from([PCM, PCMU]))
+@settings(max_examples=20, deadline=None)
+def test_chunks_of_any_size_give_the_same_scores(network, cuts, format):
+    audio = resampled(minute()[32_000:45_000], 16_000, 24_000).tobytes()[: 40_000 if format is PCM else 6_000]
+    engine = Silero({})
+    asyncio.run(engine.start())
+    listener = Listener(engine)
+    edges = [0, *sorted(min(cut, len(audio)) for cut in cuts), len(audio)]
+    for start, end in itertools.pairwise(edges):
+        listener.say(audio[start:end], format)
+    wanted = expected(network, audio, format.type)
+    assert np.abs(listener.scores(wanted.size)[1] - wanted).max() < 1e-3
+    asyncio.run(engine.close())
+
+
+def test_sessions_do_not_hear_each_other(engine, network):
+    samples = resampled(minute(), 16_000, 24_000)
+    streams = [samples[start : start + 50 * SCORE_SAMPLES].tobytes() for start in range(0, 24 * 48_000, 48_000)]
+    listeners = [Listener(engine) for _ in streams]
+    for start in range(0, len(streams[0]), 4_000):
+        for listener, stream in zip(listeners, streams, strict=True):
+            listener.say(stream[start : start + 4_000])
+    for listener, stream in zip(listeners, streams, strict=True):
+        assert np.abs(listener.scores(50)[1] - expected(network, stream)).max() < 1e-3
+
+
+def test_a_gap_forgets_what_was_heard(engine, network):
+    samples = resampled(minute(), 16_000, 24_000)
+    speech, other = samples[48_000:96_000].tobytes(), samples[240_000:264_000].tobytes()
+    listener = Listener(engine)
+    listener.say(speech + b"\0" * 500)  # leaves part of a window, and half the work of the decoder
+    listener.scores(62)
+    listener.jump(1_000_000)
+    listener.say(other)
+    positions, probabilities = listener.scores(24_000 // SCORE_SAMPLES)
+    assert positions[0] == 1_000_000 + SCORE_SAMPLES
+    assert np.abs(probabilities - expected(network, other)).max() < 1e-3
+
+
+def test_another_encoding_begins_anew_in_place(engine, network):
+    listener = Listener(engine)
+    listener.say(bytes(WINDOW_BYTES + 100))
+    listener.jump(SCORE_SAMPLES + 50)
+    telephone = np.random.default_rng(4).bytes(1_000)
+    listener.say(telephone, PCMU)
+    listener.scores(1)
+    positions, probabilities = listener.scores(3)
+    assert positions == [SCORE_SAMPLES + 50 + n * SCORE_SAMPLES for n in (1, 2, 3)]
+    assert np.abs(probabilities - expected(network, telephone, "audio/pcmu")).max() < 1e-3
+
+
+def test_a_flood_takes_turns_with_the_others(engine):
+    order, waiting, gate = SimpleQueue(), Event(), Event()
+
+    def emit_flood(score):
+        waiting.set()
+        gate.wait(10)  # the worker stops here until the others have spoken
+        order.put("flood")
+
+    flood, others = engine.open(emit_flood), [engine.open(lambda score, n=n: order.put(n)) for n in range(3)]
+    flood.submit(DetectSpeech(0, bytes(WINDOW_BYTES * 2_000), PCM))
+    assert waiting.wait(10)
+    for other in others:
+        other.submit(DetectSpeech(0, bytes(WINDOW_BYTES * 2), PCM))
+    gate.set()
+    assert [order.get(timeout=10) for _ in range(9)] == ["flood", "flood", 0, 1, 2, "flood", 0, 1, 2]
+
+
+def test_a_closed_session_hears_nothing_more(engine):
+    heard = []
+
+    def emit(score):
+        heard.append(score)
+        session.close()
+
+    session = engine.open(emit)
+    session.submit(DetectSpeech(0, bytes(WINDOW_BYTES * 50), PCM))
+    settle(engine)
+    session.submit(DetectSpeech(50 * SCORE_SAMPLES, bytes(WINDOW_BYTES), PCM))
+    settle(engine)
+    assert len(heard) == 1
+
+
+def test_an_emit_that_fails_hurts_nobody_else(engine, caplog):
+    failures = []
+
+    def emit(score):
+        failures.append(score)
+        raise RuntimeError("the loop is closed")
+
+    engine.open(emit).submit(DetectSpeech(0, bytes(WINDOW_BYTES * 3), PCM))
+    settle(engine)
+    settle(engine)
+    assert len(failures) == 1
+    assert "emit failed" in caplog.text
+
+
+def test_other_commands_are_ignored(engine):
+    listener = Listener(engine)
+    listener.session.submit(StopGenerating("resp_1"))
+    settle(engine)
+    assert listener.heard.empty()
+
+
+def test_close_does_not_wait_for_a_backlog():
+    async def main():
+        engine = Silero({})
+        await engine.start()
+        heard = SimpleQueue()
+        engine.open(heard.put).submit(DetectSpeech(0, bytes(WINDOW_BYTES * 20_000), PCM))
+        await engine.close()
+        return heard.qsize()
+
+    assert asyncio.run(main()) < 20_000
+
+
+def test_close_without_start_is_fine():
+    asyncio.run(Silero({}).close())
+
+
+def test_options_are_refused_by_name():
+    with pytest.raises(SettingsError, match="'threshold'"):
+        Silero({"threshold": 0.4})
