@@ -108,7 +108,7 @@ class Order:
 
     def _item_added(self, event: Event) -> None:
         item, previous = event["item"], event.get("previous_item_id")
-        check(item["id"] not in self._seen_items, "item-added-once", f"{item['id']} was added before", event)
+        check(item["id"] not in self._items, "item-added-once", f"{item['id']} is in the conversation", event)
         self._check_origin(item, event)
         if previous is None:
             fits = not self._items or not self._client_spoke or self._root_creates > 0
