@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from vivavoce.audio import HALF_WIDTH_MS, SAMPLE_HZ, Decoder, Encoding, Samples, bytes_to_samples
+from vivavoce.audio import HALF_WIDTH_MS, SAMPLE_HZ, Decoder, Encoding, Samples, bytes_to_samples, samples_to_bytes
 from vivavoce.engine_api import Capabilities, DetectSpeech, Emit, EngineCommand, SpeechScore
 from vivavoce.engines.silero_network import CONTEXT_SAMPLES, NEW_SAMPLES, RATE_HZ, STATE_SIZE, WINDOW_SAMPLES, SileroNetwork
 from vivavoce.protocol.errors import SettingsError
@@ -34,8 +34,6 @@ SCORE_SAMPLES = NEW_SAMPLES * SAMPLE_HZ // RATE_HZ
 """How far one score is from the next, counted at 24,000 Hz: 32 ms."""
 BATCH_WINDOWS = 128
 """The most windows scored at once. A larger batch is hardly cheaper a window, and delays the others."""
-SLICE_BYTES = 4096
-"""How much of a command is decoded at a time, so that a giant one delays nobody: 85 ms of PCM."""
 HELD_BACK_SAMPLES = RATE_HZ * HALF_WIDTH_MS // 1000
 """What the decoder holds back until more audio comes, at 16 kHz."""
 
@@ -95,8 +93,8 @@ class _Stream:
         self.in_line = False
         """It stands in the worker's line, where every stream stands at most once."""
         self.commands: deque[DetectSpeech] = deque()
-        self._decoded_bytes = 0
-        """How much of the first command is decoded."""
+        self._taken_bytes = 0
+        """How much of the first command is in windows already."""
         self._begin(0, "audio/pcm")
 
     def _begin(self, start_samples: int, encoding: Encoding) -> None:
@@ -105,34 +103,37 @@ class _Stream:
         self.state = np.zeros((2, STATE_SIZE), np.float32)
         self._encoding = encoding
         self._decoder = Decoder(encoding, RATE_HZ)
+        self._window_bytes = samples_to_bytes(SCORE_SAMPLES, encoding)
+        self._window = b""
         # In place of what the decoder holds back, the network hears a millisecond of silence first. So a window is scored
         # when its last byte arrives, and not when the next chunk does.
-        self._samples: Samples = np.zeros(CONTEXT_SAMPLES + HELD_BACK_SAMPLES, np.int16)
+        self._context: Samples = np.zeros(CONTEXT_SAMPLES + HELD_BACK_SAMPLES, np.int16)
         self._start_samples = start_samples
         self._received_bytes = 0
 
     def next_window(self) -> Samples | None:
         """Context and 512 new samples, or None until more audio comes. Moves `end_samples` on."""
-        while self._samples.size < WINDOW_SAMPLES and self.commands:
-            self._decode_slice()
-        if self._samples.size < WINDOW_SAMPLES:
+        while len(self._window) < self._window_bytes and self.commands:
+            self._take()
+        if len(self._window) < self._window_bytes:
             return None
-        window = self._samples[:WINDOW_SAMPLES]
-        self._samples = self._samples[NEW_SAMPLES:]
+        samples = np.concatenate([self._context, self._decoder.feed(self._window)])
+        self._context = samples[-CONTEXT_SAMPLES:]
+        self._window = b""
         self.end_samples += SCORE_SAMPLES
-        return window
+        return samples
 
-    def _decode_slice(self) -> None:
-        """Decode a little of the first command."""
+    def _take(self) -> None:
+        """Move bytes from the first command into the window, as many as it lacks."""
         command = self.commands[0]
-        if self._decoded_bytes == 0:
+        if self._taken_bytes == 0:
             self._follow(command)
-        audio = command.audio[self._decoded_bytes : self._decoded_bytes + SLICE_BYTES]
-        self._decoded_bytes += len(audio)
-        if self._decoded_bytes == len(command.audio):
+        audio = command.audio[self._taken_bytes : self._taken_bytes + self._window_bytes - len(self._window)]
+        self._window += audio
+        self._taken_bytes += len(audio)
+        if self._taken_bytes == len(command.audio):
             self.commands.popleft()
-            self._decoded_bytes = 0
-        self._samples = np.concatenate([self._samples, self._decoder.feed(audio)])
+            self._taken_bytes = 0
 
     def _follow(self, command: DetectSpeech) -> None:
         """Go on where the audio goes on; else, or in another encoding, begin anew."""
