@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from vivavoce.audio import PCM_SAMPLE_BYTES, ms_to_samples
+
 # The hosted API's rules: an audio token is 50 ms of speech, a text token about four characters. All is counted in
 # samples at 24,000 Hz, in which both are whole numbers.
-SAMPLES_PER_TOKEN: Final = 1_200
+SAMPLES_PER_TOKEN: Final = ms_to_samples(50)
 SAMPLES_PER_CHARACTER: Final = SAMPLES_PER_TOKEN // 4
-BYTES_PER_SAMPLE: Final = 2
 
 
 class Budget:
@@ -25,7 +26,7 @@ class Budget:
 
     def audio(self, pcm: bytes) -> bytes:
         """The part of PCM16 audio that fits, whole samples. Half a sample at the end is dropped."""
-        return pcm[: self._take(len(pcm) // BYTES_PER_SAMPLE, 1) * BYTES_PER_SAMPLE]
+        return pcm[: self._take(len(pcm) // PCM_SAMPLE_BYTES, 1) * PCM_SAMPLE_BYTES]
 
     def _take(self, wanted: int, price_samples: int) -> int:
         """Pay for as many of `wanted` as there is money for."""

@@ -29,9 +29,15 @@ def words_of(item: Item) -> str:
     return " ".join(filter(None, words))
 
 
-def last_said(items: Iterable[Item]) -> str:
-    """What the assistant has to answer: the words of the newest user message or function output, or `""`."""
+def newest(items: Iterable[Item]) -> Message | FunctionCallOutput | None:
+    """What the assistant has to answer: the newest message of the user or output of a function."""
     for item in reversed(tuple(items)):
         if isinstance(item, FunctionCallOutput) or (isinstance(item, Message) and item.role == "user"):
-            return words_of(item)
-    return ""
+            return item
+    return None
+
+
+def last_said(items: Iterable[Item]) -> str:
+    """The words of `newest`, or `""`."""
+    item = newest(items)
+    return words_of(item) if item else ""

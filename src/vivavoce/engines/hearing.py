@@ -1,0 +1,131 @@
+"""One stretch of the user's speech, recognised once for whoever asks.
+
+The audio may come while it is spoken (`feed`), or all at once when somebody mentions the item (`complete`), or partly the
+one and partly the other: the bytes already fed are not fed again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Final
+
+from vivavoce.engines.parts import Hints, Recognition, Transcriber, Transcript
+from vivavoce.protocol.errors import EngineError
+from vivavoce.protocol.objects import AudioFormat
+
+logger = logging.getLogger(__name__)
+
+SLICE_BYTES: Final = 48_000
+"""Long audio is fed in slices of this size (1 s of PCM), with a turn for others between any two."""
+
+
+class Hearing:
+    """The recognition of one stretch of speech, and what came of it. Lives on the event loop."""
+
+    def __init__(self, transcriber: Transcriber, hints: Hints) -> None:
+        self._fed_bytes = 0
+        self._fingerprint: tuple[int, bytes] | None = None
+        self._deltas: list[Transcript] = []
+        self._more = asyncio.Event()
+        self._outcome: asyncio.Future[Transcript | EngineError] = asyncio.get_running_loop().create_future()
+        self._finishing: asyncio.Task[None] | None = None
+        self._recognition: Recognition | None = None
+        try:
+            self._recognition = transcriber.recognize(hints, self._on_delta)
+        except Exception as error:
+            self._fail(error)
+
+    def feed(self, audio: bytes, format: AudioFormat) -> None:
+        """More audio, as it comes. Ignored once the stretch is complete: whoever completed it brought all of it."""
+        if self._finishing is not None or self._recognition is None:
+            return
+        self._fed_bytes += len(audio)
+        try:
+            self._recognition.feed(audio, format)
+        except Exception as error:
+            self._fail(error)
+
+    def complete(self, audio: bytes | None = None, format: AudioFormat | None = None) -> None:
+        """The speech is over. `audio` is all of it, from its beginning; without it, all has been fed."""
+        if self._finishing is not None or self._recognition is None:
+            return
+        rest = b""
+        if audio is not None:
+            rest = audio[self._fed_bytes :]
+            self._fingerprint = _fingerprint(audio)
+        self._fed_bytes += len(rest)
+        self._finishing = asyncio.create_task(self._finish(self._recognition, rest, format))
+
+    def is_of(self, audio: bytes) -> bool:
+        """Is this the hearing of `audio`, or can it become that? An item's id alone does not tell: ids are used again."""
+        if self._finishing is None:
+            return True
+        if self._fingerprint is None:
+            if len(audio) > self._fed_bytes:
+                return False
+            self._fingerprint = _fingerprint(audio)
+        return self._fingerprint == _fingerprint(audio)
+
+    async def deltas(self) -> AsyncIterator[Transcript]:
+        """The words that will not change any more: those so far, then those that come."""
+        read = 0
+        while True:
+            while read < len(self._deltas):
+                yield self._deltas[read]
+                read += 1
+            if self._outcome.done():
+                return
+            self._more.clear()
+            await self._more.wait()
+
+    async def transcript(self) -> Transcript:
+        """What was said, once that is known. Empty if it was cancelled. Raises `EngineError`."""
+        outcome = await asyncio.shield(self._outcome)
+        if isinstance(outcome, EngineError):
+            raise EngineError(outcome.code, outcome.message)
+        return outcome
+
+    def cancel(self) -> None:
+        """Nobody wants the words. Whoever waits for them gets none."""
+        if self._finishing is not None:
+            self._finishing.cancel()
+        self._end(Transcript(""))
+
+    async def _finish(self, recognition: Recognition, rest: bytes, format: AudioFormat | None) -> None:
+        try:
+            if format is not None:
+                for start in range(0, len(rest), SLICE_BYTES):
+                    recognition.feed(rest[start : start + SLICE_BYTES], format)
+                    await asyncio.sleep(0)
+            transcript = await recognition.finish()
+        except Exception as error:
+            self._fail(error)
+        else:
+            self._recognition = None  # it has let go of its decoder: nothing to cancel
+            self._end(transcript)
+
+    def _on_delta(self, delta: Transcript) -> None:
+        if not self._outcome.done():
+            self._deltas.append(delta)
+            self._more.set()
+
+    def _fail(self, error: Exception) -> None:
+        if not isinstance(error, EngineError):
+            logger.error("the transcriber failed", exc_info=error)
+            error = EngineError("transcription_failed", "The transcriber failed. The server's log says why.")
+        self._end(error)
+
+    def _end(self, outcome: Transcript | EngineError) -> None:
+        if self._recognition is not None:
+            self._recognition.cancel()
+            self._recognition = None
+        if not self._outcome.done():
+            self._outcome.set_result(outcome)
+        self._more.set()
+
+
+def _fingerprint(audio: bytes) -> tuple[int, bytes]:
+    """Tells recordings apart without keeping them: the length and some thousand bytes from all over it."""
+    return len(audio), audio[:: len(audio) // 1024 + 1]
