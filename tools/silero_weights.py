@@ -5,7 +5,7 @@
 
 The wheel carries the network as an ONNX file, whose weights are named tensors. We take those, and nothing of the graph:
 `engines/silero_network.py` is the graph, and the tests hold it against this very file run by onnxruntime. (The wheel's
-`.safetensors` holds an older training: it gives other scores.) Reading ONNX takes five field numbers of protobuf, so this
+`.safetensors` holds another training: it gives other scores.) Reading ONNX takes five field numbers of protobuf, so this
 needs no package but numpy. The same wheel always gives the same bytes.
 """
 
