@@ -19,7 +19,7 @@ from msgspec import UNSET
 from vivavoce.protocol.config import AudioInput, AudioOutput, Config, SessionConfig, TranscriptionConfig
 from vivavoce.protocol.errors import RequestError
 from vivavoce.protocol.objects import PCM, PCMA, PCMU, AudioFormat, FunctionChoice, FunctionTool, ToolChoice
-from vivavoce.protocol.validation import request_error
+from vivavoce.protocol.refusals import refusal
 
 _FORMATS = {"audio/pcm": PCM, "audio/pcmu": PCMU, "audio/pcma": PCMA}
 _NULLABLE = frozenset(
@@ -41,7 +41,7 @@ def updated(config: Config, patch: dict[str, Any]) -> Config:
     try:
         new = msgspec.convert(merged, Config)
     except msgspec.ValidationError as error:
-        raise request_error(error, prefix="session") from None
+        raise refusal(error, Config, merged, prefix="session") from None
     return _normal(new)
 
 

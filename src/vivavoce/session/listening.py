@@ -51,6 +51,14 @@ TURN_MODEL_SAMPLES: Final = ms_to_samples(8000)
 """How much of a turn a turn-end model hears."""
 
 
+class _Transcribing:
+    """A transcript that the client waits for."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.sent = ""
+
+
 class Listening:
     """Buffer, turn and transcripts of one session."""
 
@@ -65,8 +73,8 @@ class Listening:
         self._listened_samples: int | None = None
         """Audio of `_item_id` before this position went to the engine."""
         self._push_to_talk = state.turn_detection is None
-        self._transcribing: dict[str, float] = {}
-        """Items whose transcript the client waits for, with their length in seconds."""
+        self._transcribing: dict[str, _Transcribing] = {}
+        """Items whose transcript the client waits for."""
         self.quiet_since: float | None = None
         """Since when nobody speaks: the moment at which the last answer was played out."""
 
@@ -170,21 +178,25 @@ class Listening:
 
     def on_transcript_delta(self, event: TranscriptDelta) -> None:
         """More words of the user."""
-        if event.item_id in self._transcribing:
+        if (waiting := self._transcribing.get(event.item_id)) and event.text:
+            waiting.sent += event.text
             logprobs = self._logprobs(event.logprobs)
             self._state.send(InputAudioTranscriptionDelta(item_id=event.item_id, delta=event.text, logprobs=logprobs))
 
     def on_transcript_done(self, event: TranscriptDone) -> None:
-        """All words of the user."""
-        if (seconds := self._transcribing.pop(event.item_id, None)) is None:
+        """All words of the user. Those that no delta brought come as a last one: joined, deltas are the transcript."""
+        if (waiting := self._transcribing.get(event.item_id)) is None:
             return
+        if event.text.startswith(waiting.sent):
+            self.on_transcript_delta(TranscriptDelta(event.item_id, event.text[len(waiting.sent) :]))
+        del self._transcribing[event.item_id]
         if entry := self._state.conversation.get(event.item_id):
             entry.set_transcript(event.text)
         self._state.send(
             InputAudioTranscriptionCompleted(
                 item_id=event.item_id,
                 transcript=event.text,
-                usage=DurationUsage(seconds=seconds),
+                usage=DurationUsage(seconds=waiting.seconds),
                 logprobs=self._logprobs(event.logprobs),
             )
         )
@@ -305,7 +317,10 @@ class Listening:
             if not isinstance(self._state.config, TranscriptionConfig):
                 return
             wish = Transcription()
-        self._transcribing[item_id] = clip.samples / SAMPLES_PER_MS / 1000
+        self._transcribing[item_id] = _Transcribing(clip.samples / SAMPLES_PER_MS / 1000)
+        if not clip.audio:
+            self.on_transcript_done(TranscriptDone(item_id, ""))
+            return
         if not self._state.setup.capabilities.transcribes:
             message = "This server's engine does not transcribe."
             self.on_transcript_failed(TranscriptFailed(item_id, "transcription_unavailable", message))

@@ -100,9 +100,16 @@ class _OpenItem:
     def __init__(self, entry: Entry, output_index: int) -> None:
         self.entry = entry
         self.output_index = output_index
-        self.parts: list[ContentPart] = []
+        self.finished_parts = 0
         self.part: _OpenPart | None = None
         self.arguments: list[str] = []
+
+    def keep(self, part: ContentPart) -> None:
+        """A part is whole: from now on the item has it."""
+        assert isinstance(self.entry.item, Message)
+        content = (*self.entry.item.content, part)
+        self.entry.item = msgspec.structs.replace(self.entry.item, content=content)
+        self.finished_parts += 1
 
 
 class LiveResponse:
@@ -228,7 +235,7 @@ class LiveResponse:
         if item.part is not None and item.part.spoken != spoken:
             yield from self._close_part(item)
         if item.part is None:
-            item.part = _OpenPart(len(item.parts), spoken, self.spec.format)
+            item.part = _OpenPart(item.finished_parts, spoken, self.spec.format)
             opened = SpokenPart() if spoken else WrittenPart()
             yield ResponseContentPartAdded(**self._place(item, item.part), part=opened)
         return item, item.part
@@ -246,14 +253,14 @@ class LiveResponse:
         if not part.spoken:
             yield ResponseOutputTextDone(**self._place(item, part), text=text)
             yield ResponseContentPartDone(**self._place(item, part), part=WrittenPart(text))
-            item.parts.append(OutputTextPart(text))
+            item.keep(OutputTextPart(text))
             return
         assert part.encoder is not None
         yield from self._send_audio(item, part, part.encoder.flush())
         yield ResponseOutputAudioDone(**self._place(item, part))
         yield ResponseOutputAudioTranscriptDone(**self._place(item, part), transcript=text)
         yield ResponseContentPartDone(**self._place(item, part), part=SpokenPart(text))
-        item.parts.append(OutputAudioPart(text))
+        item.keep(OutputAudioPart(text))
         item.entry.clips[part.index] = Clip(bytes(part.audio), self.spec.format)
         item.entry.marks[part.index] = part.marks
 
@@ -262,8 +269,7 @@ class LiveResponse:
             return
         yield from self._close_part(item)
         self._message = None
-        whole = msgspec.structs.replace(item.entry.item, content=tuple(item.parts), status=status)
-        yield from self._close_item(item, whole)
+        yield from self._close_item(item, msgspec.structs.replace(item.entry.item, status=status))
 
     # --- function calls ---
 
