@@ -106,6 +106,7 @@ def join(pieces: Iterable[Span]) -> list[Span]:
 _TAGS: Final = tag_literals()
 _BEGINNINGS: Final = frozenset(tag[:n] for tag in _TAGS for n in range(1, len(tag)))
 _LONGEST_TAG: Final = max(map(len, _TAGS))
+_NOT_SPACE: Final = re.compile(r"\S")
 _PLAIN: Final = re.compile(r".[^\s<\[(*]*", re.DOTALL)
 _NO_SPACE_BEFORE: Final = frozenset(",.!?;:)…")
 
@@ -145,7 +146,8 @@ class TagReader:
         out: list[Span] = []
         at = 0
         while at < len(self._held):
-            start = len(self._held) - len(self._held[at:].lstrip())
+            word = _NOT_SPACE.search(self._held, at)
+            start = word.start() if word else len(self._held)
             space = self._held[at:start]
             tag = self._tag_at(start, space)
             if not final and (tag == "perhaps" or start == len(self._held)):
