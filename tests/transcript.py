@@ -4,7 +4,7 @@ A fenced block of kind `transcript` is one session. Each line is an input or wha
 
     > session.update {"session": {…}}        the client sends an event
     ! OutputText {"response_id": "resp_0"}   the engine reports an event
-    ! speech 0.9 for 320ms                   the engine scores so much of the audio sent to it as speech, with this probability
+    ! speech 0.9 for 320ms                   the engine gives the next so much of the audio this speech probability
     @ 6.5                                    the clock shows 6.5 seconds, and the session's deadlines are due
     < response.created {"response": {…}}     the client gets an event; all it gets is listed, in order
     ? Generate {"instructions": "…"}         the engine gets a command; only those of interest are listed
@@ -135,6 +135,8 @@ def play(scene: str, lines: list[tuple[int, str]]) -> None:
     world = Scene(scene)
     for number, line in lines:
         mark, _, rest = line.partition(" ")
+        if mark == "#":
+            continue
         try:
             if mark in ("<", "?"):
                 _expect(world, mark, rest)
@@ -161,8 +163,6 @@ def _drive(world: Scene, mark: str, rest: str) -> None:
             world.give(_ENGINE.decode(json.dumps({"type": name, **_parsed(body)})))
         case "@":
             world.at(float(name))
-        case "#":
-            pass
         case _:
             raise AssertionError(f"cannot read {mark!r}")
 
