@@ -23,6 +23,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from vivavoce.audio import SAMPLE_HZ, Resampler
 from vivavoce.engine_api import Mark
 from vivavoce.engines.espeak_library import EspeakLibrary, EspeakThread, Prosody, Word
 from vivavoce.engines.espeak_voices import (
@@ -37,37 +38,42 @@ from vivavoce.engines.espeak_voices import (
     prosody_of,
 )
 from vivavoce.engines.parts import Speech, Utterance
-from vivavoce.engines.resampling import API_HZ, Resampler
 from vivavoce.engines.speakable import Words, speakable
 from vivavoce.protocol.errors import EngineError, SettingsError
+from vivavoce.registry import read_options
 
 _PIECE_CHARACTERS: Final = 24
 """A piece ends at the first end of a clause after so many characters: 4 to 10 ms of work."""
 _LONGEST_PIECE_CHARACTERS: Final = 240
 """Text without punctuation is cut at a space here."""
-_CHUNK_SAMPLES: Final = API_HZ // 5
+_CHUNK_SAMPLES: Final = SAMPLE_HZ // 5
 """The first chunk leaves as soon as it is there, later ones in this size: fewer events, none of them late."""
 _SENTENCE_PAUSE_SECONDS: Final = 0.2
 _CLAUSE_PAUSE_SECONDS: Final = 0.12
 """After an utterance, at speed 1, by how its text ends. espeak's own pauses (0.3 s, 0.15 s) stay inside of it."""
 
 
-class Espeak:
-    """Text to speech by espeak-ng. Options: `language` ("en-us"; any of espeak's, "de"), `voice` (the default voice).
+class Options(Struct, frozen=True):
+    """What the operator can choose: `[engines.espeak]`."""
 
-    A voice is one of the API's names or one of espeak's own ("fr", "de+f2"); an unknown name gets the default voice. Text
-    in another script than the language's (Cyrillic, Han, …) is read in the most spoken language of that script.
+    language: str = "en-us"
+    """Any of espeak's: `en-gb-x-rp`, `de`, `pt-br`. The API's voices speak it."""
+    voice: str = DEFAULT_VOICE
+    """The voice for names that are neither the API's nor espeak's."""
+
+
+class Espeak:
+    """Text to speech by espeak-ng.
+
+    A voice is one of the API's names or one of espeak's own (`fr`, `de+f2`); an unknown name gets the default voice. Text in
+    another script than the language's (Cyrillic, Han, …) is read in the most spoken language of that script.
     """
 
     voices: tuple[str, ...] = tuple(VOICES)
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
-        """Raises `SettingsError` for an option that is not one."""
-        options = dict(options or {})
-        self._language = str(options.pop("language", "en-us"))
-        self._default_voice = str(options.pop("voice", DEFAULT_VOICE))
-        if options:
-            raise SettingsError(f"espeak has no option {next(iter(options))!r}; it has language and voice")
+        """See `Options`. Raises `SettingsError`. Nothing is loaded yet."""
+        self._options = read_options(options or {}, Options, "espeak")
         self._thread: EspeakThread | None = None
 
     async def start(self) -> None:
@@ -114,22 +120,24 @@ class Espeak:
             await asyncio.to_thread(thread.release)
 
     def _check(self, library: EspeakLibrary) -> None:
-        for option, name in (("language", self._language), ("voice", self._default_voice)):
-            if not (name in VOICES and option == "voice") and not _has(library, name):
-                raise SettingsError(
-                    f"espeak-ng has no {option} {name!r}; its languages have names like 'en-us', 'de', 'pt-br'"
-                )
+        """Raise `SettingsError` for an option that names nothing."""
+        if not _has(library, self._options.language):
+            raise SettingsError(
+                f"engines.espeak.language: espeak-ng has no {self._options.language!r}. Try 'en-us', 'de', 'pt-br'."
+            )
+        if self._options.voice not in VOICES and not _has(library, self._options.voice):
+            raise SettingsError(f"engines.espeak.voice: no voice {self._options.voice!r}. There are: {', '.join(VOICES)}.")
 
     def _choose(self, library: EspeakLibrary, utterance: Utterance) -> tuple[Prosody, str]:
         """The voice for an utterance, and the language that it speaks."""
-        for name in (utterance.voice, self._default_voice):
+        for name in (utterance.voice, self._options.voice):
             voice = VOICES.get(name.lower())
             if voice:
-                language = language_of(utterance.text, self._language)
+                language = language_of(utterance.text, self._options.language)
                 return prosody_of(voice, language, utterance.speed, utterance.tone), language
             if _has(library, name):
                 return own_prosody(name, utterance.speed, utterance.tone), name
-        raise EngineError("voice_not_found", f"espeak-ng has no voice {self._default_voice!r}")
+        raise EngineError("voice_not_found", f"espeak-ng has no voice {self._options.voice!r}")
 
 
 def _has(library: EspeakLibrary, name: str) -> bool:
@@ -200,8 +208,8 @@ class _Line:
         """Choose the voice, cut the text, laugh if asked to, and speak the first piece."""
         self._prosody, language = self._choose(library, self._utterance)
         self._reading = speakable(self._utterance.text, english=is_english(language))
-        self._resampler = Resampler(library.sample_rate_hz)
-        self._ratio = API_HZ / library.sample_rate_hz
+        self._resampler = Resampler(library.sample_rate_hz, SAMPLE_HZ)
+        self._ratio = SAMPLE_HZ / library.sample_rate_hz
         self._pieces = [] if self._reading.is_silent() else list(_pieces(self._reading.text))
         if self._utterance.tone.laugh and not self.stopped:
             prosody = laughing(self._prosody)
@@ -233,7 +241,7 @@ class _Line:
         """Audio came: let it go as soon as a chunk is full, the first at once. True to stop."""
         self._samples_in += len(pcm)
         self._marks.extend(marks)
-        self._chunk.append(self._resampler.push(pcm))
+        self._chunk.append(self._resampler.feed(pcm))
         if self.is_fresh or sum(map(len, self._chunk)) >= _CHUNK_SAMPLES:
             self._let_go()
         return self.stopped
@@ -252,7 +260,7 @@ class _Line:
         self._chunk.append(self._resampler.flush())
         spoken = self._samples_out + sum(map(len, self._chunk))
         pause = 0.0 if self._reading.is_silent() else _pause_seconds(text) / (self._utterance.speed * tone.pace)
-        self._chunk.append(np.zeros(round(pause * API_HZ), np.int16))
+        self._chunk.append(np.zeros(round(pause * SAMPLE_HZ), np.int16))
         if len(self._words) and pause:
             self._marks.append(Mark(self._words.end(len(self._words) - 1), spoken))
         self._marks.append(Mark(len(text), spoken + len(self._chunk[-1])))

@@ -63,30 +63,32 @@ _SCRIPTS: Final = (
 )
 """The most spoken language of each script, by its first and last letter. Kana before Han: Japanese mixes them."""
 _NOT_LATIN: Final = frozenset(
-    [*(script[0] for script in _SCRIPTS), "zh", "yue", "hak", "uk", "bg", "be", "mk", "sr", "ba", "cv", "kk", "ky", "tt"]
-    + [
-        "grc",
-        "fa",
-        "ur",
-        "ug",
-        "sd",
-        "mr",
-        "ne",
-        "kok",
-        "bn",
-        "as",
-        "gu",
-        "pa",
-        "or",
-        "ta",
-        "te",
-        "kn",
-        "ml",
-        "si",
-        "hy",
-        "ka",
-    ]
-    + ["am", "ti", "my", "shn", "chr"]
+    {
+        *(script[0] for script in _SCRIPTS),
+        *(
+            "zh",
+            "yue",
+            "hak",
+            "uk",
+            "bg",
+            "be",
+            "mk",
+            "sr",
+            "ba",
+            "cv",
+            "kk",
+            "ky",
+            "tt",
+            "grc",
+            "fa",
+            "ur",
+            "ug",
+            "sd",
+            "mr",
+            "ne",
+        ),
+        *("kok", "bn", "as", "gu", "pa", "or", "ta", "te", "kn", "ml", "si", "hy", "ka", "am", "ti", "my", "shn", "chr"),
+    }
 )
 
 
