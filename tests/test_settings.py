@@ -93,7 +93,7 @@ def test_no_secret_is_ever_shown() -> None:
     settings = Settings(
         api_keys=("sk-hidden",),
         secret_key="hidden",
-        engines={"cloud": {"api_key": "hidden", "access_token": "hidden", "url": "x"}},
+        engines={"cloud": {"api_key": "hidden", "parts": {"access_token": "hidden"}, "url": "x"}},
     )
     for text in (repr(settings), str(settings), str(masked(settings))):
         assert "hidden" not in text

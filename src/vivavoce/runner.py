@@ -135,7 +135,10 @@ class Runner:
 
     def start(self) -> None:
         """Begin: the client gets `session.created`."""
-        self._engine_session = self._engine.open(self._emit)
+        try:
+            self._engine_session = self._engine.open(self._emit)
+        except Exception:
+            self.fail("the engine's opening")
         self._put(None)
 
     def feed(self, event: ClientEvent) -> None:

@@ -254,11 +254,36 @@ def masked(settings: Settings) -> dict[str, Any]:
     tree: dict[str, Any] = msgspec.to_builtins(settings)
     tree["api_keys"] = [_MASK for _ in settings.api_keys]
     tree["secret_key"] = settings.secret_key and _MASK
-    tree["engines"] = {
-        name: {option: _MASK if _SECRET.search(option) else value for option, value in options.items()}
-        for name, options in settings.engines.items()
-    }
+    tree["engines"] = _masked_options(settings.engines)
     return tree
+
+
+def as_toml(settings: Settings) -> str:
+    """The effective settings as a settings file: secrets masked, what is not set commented out."""
+    lines: list[str] = []
+    tree = masked(settings)
+    for path in LEAVES:
+        value = tree
+        for key in path:
+            value = value[key]
+        name = ".".join(path)
+        lines.append(f"# {name} =" if value is None else f"{name} = {_toml_value(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_toml_value(name)} = {_toml_value(inner)}" for name, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml_value, value)) + "]"
+    return msgspec.json.encode(value).decode()
+
+
+def _masked_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _masked_options(value) if isinstance(value, dict) else _MASK if _SECRET.search(name) else value
+        for name, value in options.items()
+    }
 
 
 # --- what there is ---

@@ -1,8 +1,8 @@
 """Large `input_audio_buffer.append` frames, read without holding the event loop.
 
-A decoder works on a whole frame, and meanwhile nothing else runs, not even in other threads: 20 MiB take some 100 ms. So audio
-is decoded a second of it at a time, other sessions in between, and reaches the session as several appends. Any other large
-frame is decoded whole.
+A decoder works on a whole frame, and meanwhile nothing else runs, not even in other threads: 20 MiB take some 100 ms. So
+audio is decoded a second of it at a time, other sessions in between, and reaches the session as several appends. Any other
+large frame is decoded whole.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def steps(pieces: Sequence[bytes | bytearray], dialect: Dialect) -> Iterator[Inp
     start = _HEAD.match(bytes(pieces[0][:_MOST_TAIL_BYTES]))
     if start is None:
         raise NotAnAppend
-    audio, tail = [], bytearray()
-    carry = b""
+    audio: list[bytes] = []
+    tail, carry = bytearray(), b""
     for text in _audio_text(pieces, start.end(), tail):
         if audio and audio[-1] and len(audio[-1]) % 3:
             raise NotAnAppend  # Padding, and then more.

@@ -28,7 +28,7 @@ class WebSocket:
     ) -> None:
         self._connection: Final = connection
         self._dialect: Final = dialect
-        self._runner: Final = open_runner(self._send, connection.close)
+        self.runner: Final = open_runner(self._send, connection.close)
         self._errors = 0
 
     def start(self) -> None:
@@ -39,7 +39,7 @@ class WebSocket:
         """
         offered = SUBPROTOCOL in self._connection.request.subprotocols
         self._connection.accept(self, SUBPROTOCOL if offered else None)
-        self._runner.start()
+        self.runner.start()
 
     # --- the session's side ---
 
@@ -62,11 +62,11 @@ class WebSocket:
 
     def binary(self) -> None:
         """Events travel in text frames."""
-        self._runner.rejected(binary_frame())
+        self.runner.rejected(binary_frame())
 
     def gone(self) -> None:
         """The client is gone."""
-        self._runner.disconnected()
+        self.runner.disconnected()
 
     # --- frames to events ---
 
@@ -74,11 +74,11 @@ class WebSocket:
         try:
             event = self._dialect.decode(frame)
         except RequestError as error:
-            self._runner.rejected(error)
+            self.runner.rejected(error)
         except Exception:
-            self._runner.fail("a frame")
+            self.runner.fail("a frame")
         else:
-            self._runner.feed(event)
+            self.runner.feed(event)
 
     async def _take_large(self, message: Text) -> None:
         try:
@@ -86,14 +86,14 @@ class WebSocket:
         except NotAnAppend:
             await self._take_whole(message)
         except Exception:
-            self._runner.fail("a large frame")
+            self.runner.fail("a large frame")
 
     async def _take_append(self, message: Text) -> None:
         """One error is enough for one frame, however many appends it became."""
         errors = self._errors
         for event in steps(message.pieces, self._dialect):
             if event is not None:
-                self._runner.feed(event)
+                self.runner.feed(event)
             if self._errors > errors:
                 return
             await asyncio.sleep(0)
@@ -102,8 +102,8 @@ class WebSocket:
         try:
             event = await asyncio.to_thread(lambda: self._dialect.decode(b"".join(message.pieces)))
         except RequestError as error:
-            self._runner.rejected(error)
+            self.runner.rejected(error)
         except Exception:
-            self._runner.fail("a large frame")
+            self.runner.fail("a large frame")
         else:
-            self._runner.feed(event)
+            self.runner.feed(event)

@@ -1,0 +1,166 @@
+"""What `/metrics` shows, and what counts it.
+
+With several workers, prometheus_client keeps the figures in files that all of them share: `PROMETHEUS_MULTIPROC_DIR` is set
+before any worker starts, and a scrape of one worker answers for all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from msgspec import UNSET
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from vivavoce.protocol.server_events import (
+    Error,
+    InputAudioBufferCommitted,
+    InputAudioBufferSpeechStopped,
+    InputAudioTranscriptionFailed,
+    ResponseCreated,
+    ResponseDone,
+    ResponseOutputAudioDelta,
+)
+from vivavoce.session.boundary import Input, Output
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_LATENCIES: Final = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
+_DURATIONS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0)
+_LAGS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
+_LAG_SECONDS: Final = 0.25
+
+
+class Metrics:
+    """Every figure, with its name and meaning."""
+
+    def __init__(self) -> None:
+        registry = CollectorRegistry()
+        self._registry: Final = registry
+        self.sessions: Final = Gauge(
+            "vivavoce_sessions", "Sessions that are open.", registry=registry, multiprocess_mode="livesum"
+        )
+        self.opened: Final = Counter(
+            "vivavoce_sessions_opened", "Sessions by engine and dialect.", ["engine", "dialect"], registry=registry
+        )
+        self.refused: Final = Counter(
+            "vivavoce_connections_refused", "Connections refused before the upgrade, by code.", ["code"], registry=registry
+        )
+        self.turns: Final = Counter("vivavoce_turns", "User turns committed.", registry=registry)
+        self.responses: Final = Counter("vivavoce_responses", "Responses by status.", ["status"], registry=registry)
+        self.tokens: Final = Counter("vivavoce_tokens", "Tokens of responses.", ["direction"], registry=registry)
+        self.errors: Final = Counter("vivavoce_errors", "Error events by code.", ["code"], registry=registry)
+        self.engine_failures: Final = Counter(
+            "vivavoce_engine_failures", "Responses and transcriptions that failed, by code.", ["code"], registry=registry
+        )
+        self.speech_to_audio: Final = Histogram(
+            "vivavoce_speech_stopped_to_first_audio_seconds",
+            "From speech_stopped to the first audio of the answer.",
+            buckets=_LATENCIES,
+            registry=registry,
+        )
+        self.commit_to_audio: Final = Histogram(
+            "vivavoce_commit_to_first_audio_seconds",
+            "From committed to the first audio of the answer.",
+            buckets=_LATENCIES,
+            registry=registry,
+        )
+        self.response_seconds: Final = Histogram(
+            "vivavoce_response_seconds", "From response.created to response.done.", buckets=_DURATIONS, registry=registry
+        )
+        self.loop_lag: Final = Histogram(
+            "vivavoce_event_loop_lag_seconds", "How late the event loop wakes up.", buckets=_LAGS, registry=registry
+        )
+
+    def page(self) -> bytes:
+        """The page that Prometheus reads."""
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            return generate_latest(self._registry)
+        shared = CollectorRegistry()
+        MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
+        return generate_latest(shared)
+
+    async def watch_loop(self) -> None:
+        """Measure the event loop's lag until cancelled."""
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(_LAG_SECONDS)
+            self.loop_lag.observe(max(0.0, time.monotonic() - before - _LAG_SECONDS))
+
+
+class SessionMeter:
+    """Counts one session: for the metrics, and for the line that the log gets when it ends. An observer of its `Runner`."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics: Final = metrics
+        self._speech_stopped_at: float | None = None
+        self._committed_at: float | None = None
+        self._created_at: dict[str, float] = {}
+        self.turns = 0
+        self.responses = 0
+        self.errors = 0
+
+    def begin(self) -> None:
+        """The session opens."""
+        self._metrics.sessions.inc()
+
+    def step(self, now: float, input: Input | None, outputs: Sequence[Output]) -> None:
+        """Look at what the session says."""
+        for output in outputs:
+            count = _COUNTS.get(type(output))
+            if count is not None:
+                count(self, output, now)
+
+    def end(self) -> None:
+        """The session is over."""
+        self._metrics.sessions.dec()
+
+    def _on_speech_stopped(self, _: InputAudioBufferSpeechStopped, now: float) -> None:
+        self._speech_stopped_at = now
+
+    def _on_committed(self, _: InputAudioBufferCommitted, now: float) -> None:
+        self.turns += 1
+        self._metrics.turns.inc()
+        self._committed_at = now
+
+    def _on_audio(self, _: ResponseOutputAudioDelta, now: float) -> None:
+        if self._speech_stopped_at is not None:
+            self._metrics.speech_to_audio.observe(now - self._speech_stopped_at)
+        if self._committed_at is not None:
+            self._metrics.commit_to_audio.observe(now - self._committed_at)
+        self._speech_stopped_at = self._committed_at = None
+
+    def _on_response_created(self, event: ResponseCreated, now: float) -> None:
+        self._created_at[event.response.id] = now
+
+    def _on_response_done(self, event: ResponseDone, now: float) -> None:
+        response = event.response
+        self.responses += 1
+        self._metrics.responses.labels(response.status).inc()
+        self._metrics.response_seconds.observe(now - self._created_at.pop(response.id, now))
+        self._metrics.tokens.labels("input").inc(response.usage.input_tokens)
+        self._metrics.tokens.labels("output").inc(response.usage.output_tokens)
+        error = response.status_details.error if response.status_details else UNSET
+        if error is not UNSET and error.type == "server_error":
+            self._metrics.engine_failures.labels(error.code).inc()
+
+    def _on_transcription_failed(self, event: InputAudioTranscriptionFailed, _: float) -> None:
+        self._metrics.engine_failures.labels(event.error.code).inc()
+
+    def _on_error(self, event: Error, _: float) -> None:
+        self.errors += 1
+        self._metrics.errors.labels(event.error.code or "none").inc()
+
+
+_COUNTS: Final[dict[type, Callable[[SessionMeter, Any, float], None]]] = {
+    InputAudioBufferSpeechStopped: SessionMeter._on_speech_stopped,
+    InputAudioBufferCommitted: SessionMeter._on_committed,
+    ResponseOutputAudioDelta: SessionMeter._on_audio,
+    ResponseCreated: SessionMeter._on_response_created,
+    ResponseDone: SessionMeter._on_response_done,
+    InputAudioTranscriptionFailed: SessionMeter._on_transcription_failed,
+    Error: SessionMeter._on_error,
+}
