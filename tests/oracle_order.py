@@ -125,7 +125,7 @@ class Order:
     def _check_origin(self, item: Event, event: Event) -> None:
         """Where an item may come from: a response, a commit, or the client."""
         output = self._responses.item(item["id"])
-        if output is not None:
+        if output is not None and not output.deleted:  # a client may give the id of a deleted item to a new one
             response = self._responses.response_of(item["id"])
             inside = response is not None and response.in_conversation
             check(inside, "out-of-band", f"{item['id']} belongs to a response outside the conversation", event)
@@ -151,7 +151,7 @@ class Order:
         right = previous == (self._items[place - 1] if place else None)
         check(right, "previous-item", f"{previous}, but the conversation is {self._items}", event)
         self._open_items.remove(item["id"])
-        if output := self._responses.item(item["id"]):
+        if (output := self._responses.item(item["id"])) and not output.deleted:
             output.done_in_conversation = True
 
     def _item_deleted(self, event: Event) -> None:

@@ -195,6 +195,15 @@ _RESHAPED: Final[dict[type, Callable[[Any], JsonObject]]] = {
 }
 
 
+def beta_name(event: type[msgspec.Struct]) -> str | None:
+    """What beta calls an event class: `response.audio.delta` for `ResponseOutputAudioDelta`. `None`: nothing."""
+    if event in _ABSENT:
+        return None
+    if renamed := _RENAMED.get(event):
+        return renamed[1].decode().rpartition(':"')[2].rstrip('"')
+    return "conversation.item.created" if event is ConversationItemAdded else wire_name(event)
+
+
 class _Beta:
     """The vocabulary of 2024."""
 

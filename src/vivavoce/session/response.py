@@ -324,7 +324,7 @@ class LiveResponse:
 
     def _close_item(self, item: _OpenItem, whole: Item) -> Iterator[ServerEvent]:
         item.entry.item = whole
-        if self._conversation is not None and item.entry.id in self._conversation:
+        if self._conversation is not None and self._conversation.get(item.entry.id) is item.entry:
             previous_id = self._conversation.previous_id(item.entry.id)
             yield ConversationItemDone(previous_item_id=previous_id, item=whole)
         yield ResponseOutputItemDone(response_id=self.id, output_index=item.output_index, item=whole)
