@@ -1,5 +1,7 @@
 """Where a text may be cut so that a voice can begin with its beginning."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ def split(text: str, *cuts: int) -> list[str]:
     """The clauses of `text` when it comes in pieces that end at `cuts`."""
     clauses = Clauses()
     edges = [0, *sorted(cuts), len(text)]
-    found = [clause for a, b in zip(edges, edges[1:], strict=False) for clause in clauses.feed(text[a:b])]
+    found = [clause for a, b in pairwise(edges) for clause in clauses.feed(text[a:b])]
     return found + clauses.flush()
 
 

@@ -252,13 +252,13 @@ def _listed(value: Any) -> list[Any]:
 def _find_parts(options: Mapping[str, Any]) -> tuple[Transcriber, ChatModel, Synthesizer]:
     """The parts that the options name, each made with its own options."""
     for name, value in options.items():
+        if name in PARTS and not isinstance(value, str):
+            raise SettingsError(f"engines.cascade.{name}: write a name or module:Class.")
         if name not in PARTS and not isinstance(value, Mapping):
             known = ", ".join(PARTS)
             raise SettingsError(f"engines.cascade: unknown option {name!r}. Known: {known}, and a table for each part.")
     parts = []
     for option, (group, default) in PARTS.items():
         name = options.get(option, default)
-        if not isinstance(name, str):
-            raise SettingsError(f"engines.cascade.{option}: write a name or module:Class.")
         parts.append(find(group, name)(options.get(name, {})))
     return cast(tuple[Transcriber, ChatModel, Synthesizer], tuple(parts))

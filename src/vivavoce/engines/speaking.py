@@ -50,7 +50,7 @@ Rest = ToolCallStarted | ToolCallArguments | ChatDone
 
 
 class Clause(Struct, frozen=True):
-    """Words to speak at once. Never blank; blank space before them belongs to them."""
+    """Words to speak at once; blank space before them belongs to them. Without words it is a laugh, and nothing else."""
 
     text: str
     tone: Tone
@@ -170,8 +170,12 @@ class _Splitter:
         return found + self._toned(self._clauses.feed(span.text))
 
     def flush(self) -> list[Clause]:
-        """Return the rest."""
-        return self._toned(self._clauses.flush())
+        """Return the rest. A laugh that no words follow stands alone."""
+        found = self._toned(self._clauses.flush())
+        if self._laugh:
+            found.append(Clause("", msgspec.structs.replace(self._tone, laugh=True)))
+            self._laugh = False
+        return found
 
     def _toned(self, texts: list[str]) -> list[Clause]:
         """Blank text, and a laugh, wait for the words that follow them."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -222,6 +222,9 @@ def _within(budget: Budget, event: GenerationEvent) -> GenerationEvent | None:
 @asynccontextmanager
 async def closing(iterator: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
     """Close an async iterator on the way out, if it is one that can be closed."""
+    if isinstance(iterator, Coroutine):
+        iterator.close()
+        raise TypeError(f"{iterator!r} has to be an async generator: it never yields")
     try:
         yield iterator
     finally:
