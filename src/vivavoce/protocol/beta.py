@@ -13,7 +13,7 @@ This module and `beta_shapes` are the only ones that know a beta name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -27,7 +27,7 @@ from vivavoce.protocol.beta_shapes import (
     upgrade_session,
 )
 from vivavoce.protocol.client_events import ClientEvent, ConversationItemCreate, ResponseCreate, SessionUpdate
-from vivavoce.protocol.codec import Dialect, JsonObject, Upgrade, decode_frame, item_create, response_create
+from vivavoce.protocol.codec import Dialect, JsonObject, Vocabulary, decode_frame, item_create, response_create
 from vivavoce.protocol.config import TranscriptionSession
 from vivavoce.protocol.errors import RequestError
 from vivavoce.protocol.leniency import ContentTypes
@@ -71,10 +71,7 @@ _CONTENT: Final[ContentTypes] = {
 
 def upgrade(frame: str | bytes) -> ClientEvent:
     """The event in a beta client's frame, in GA names. Raises `RequestError`, with beta's path in `param`."""
-    try:
-        return decode_frame(frame, _UPGRADES)
-    except RequestError as error:
-        raise _downgraded_refusal(error) from None
+    return decode_frame(frame, _VOCABULARY)
 
 
 def _session_update(event: JsonObject) -> JsonObject:
@@ -94,22 +91,24 @@ def _transcription_session_update(event: JsonObject) -> JsonObject:
     return event | {"type": wire_name(SessionUpdate)} | given
 
 
-_UPGRADES: Final[Mapping[str, Upgrade]] = {
-    wire_name(SessionUpdate): _session_update,
-    "transcription_session.update": _transcription_session_update,
-    wire_name(ConversationItemCreate): lambda event: item_create(event, _CONTENT),
-    wire_name(ResponseCreate): lambda event: response_create(event, _CONTENT),
-}
-
-
-def _downgraded_refusal(error: RequestError) -> RequestError:
+def _said_by_client(error: RequestError) -> RequestError:
     param = downgrade_param(error.param) if error.param else None
-    message = _downgraded_message(error.message, error.param, param)
-    return RequestError(error.code, message, param, error.event_id)
+    return RequestError(error.code, _downgraded_message(error.message, error.param, param), param, error.event_id)
 
 
 def _downgraded_message(message: str, ga: str | None, beta: str | None) -> str:
     return message.replace(f"'{ga}'", f"'{beta}'") if ga and ga != beta else message
+
+
+_VOCABULARY: Final = Vocabulary(
+    {
+        wire_name(SessionUpdate): _session_update,
+        "transcription_session.update": _transcription_session_update,
+        wire_name(ConversationItemCreate): lambda event: item_create(event, _CONTENT),
+        wire_name(ResponseCreate): lambda event: response_create(event, _CONTENT),
+    },
+    _said_by_client,
+)
 
 
 # --- downgrade ---

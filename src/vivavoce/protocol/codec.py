@@ -10,7 +10,7 @@ Whatever the bytes are, `decode` returns an event or raises `RequestError` with 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -95,16 +95,25 @@ _PLAIN: Final = frozenset(wire_name(event) for event in CLIENT_EVENTS if event i
 _GA_NAMES: Final = tuple(wire_name(event) for event in CLIENT_EVENTS)
 
 
-def decode_frame(frame: str | bytes, upgrades: Mapping[str, Upgrade]) -> ClientEvent:
-    """The event in `frame`. `upgrades` names the types that are read as JSON first, and how they become GA."""
+class Vocabulary(NamedTuple):
+    """What `decode_frame` has to know of a dialect."""
+
+    upgrades: Mapping[str, Upgrade]
+    """The types that are read as plain JSON first, and how they become GA. Their errors speak the client's words."""
+    said_by_client: Callable[[RequestError], RequestError] = lambda error: error
+    """An error about the upgraded JSON, in the client's words."""
+
+
+def decode_frame(frame: str | bytes, vocabulary: Vocabulary) -> ClientEvent:
+    """The event in `frame`. Raises `RequestError` and nothing else."""
     try:
         event: ClientEvent = _decode_plain(frame)
         return event
     except (ValueError, RecursionError) as error:  # msgspec's errors and the Unicode errors are ValueErrors
-        return _decode_carefully(frame, upgrades, error)
+        return _decode_carefully(frame, vocabulary, error)
 
 
-def _decode_carefully(frame: str | bytes, upgrades: Mapping[str, Upgrade], first_error: Exception) -> ClientEvent:
+def _decode_carefully(frame: str | bytes, vocabulary: Vocabulary, first_error: Exception) -> ClientEvent:
     """A frame that is no plain event: one of the `upgrades`, or an error that names the client's event."""
     try:
         envelope = _decode_envelope(frame)
@@ -112,22 +121,23 @@ def _decode_carefully(frame: str | bytes, upgrades: Mapping[str, Upgrade], first
         raise _not_json(error) from None
     event_id = envelope.event_id if isinstance(envelope.event_id, str) and len(envelope.event_id) <= 512 else None
     try:
-        return _read(frame, _known_type(envelope.type, upgrades), envelope, upgrades, first_error)
+        return _read(frame, envelope, vocabulary, first_error)
     except (ValueError, RecursionError, RequestError) as error:
         refused = error if isinstance(error, RequestError) else _not_json(error)
         raise RequestError(refused.code, refused.message, refused.param, event_id) from None
 
 
-def _read(
-    frame: str | bytes, kind: str, envelope: _Envelope, upgrades: Mapping[str, Upgrade], first_error: Exception
-) -> ClientEvent:
+def _read(frame: str | bytes, envelope: _Envelope, vocabulary: Vocabulary, first_error: Exception) -> ClientEvent:
+    kind = _known_type(envelope.type, vocabulary.upgrades)
     if kind.endswith("session.update"):
         _check_size(len(frame), MAX_CONFIG_BYTES, "session")
-    if kind in upgrades:
-        return _convert(upgrades[kind](_decode_object(frame)))
-    if envelope.event_id is None:  # `"event_id": null` is how some languages write: absent
-        return _convert(_decode_object(frame))
-    raise refusal(first_error, ClientEvent) if isinstance(first_error, msgspec.ValidationError) else first_error
+    upgrade = vocabulary.upgrades.get(kind)
+    if upgrade is None and envelope.event_id is not None:
+        raise refusal(first_error, ClientEvent) if isinstance(first_error, msgspec.ValidationError) else first_error
+    value = _decode_object(frame)
+    if value.get("event_id", UNSET) is None:  # how some languages write: absent
+        del value["event_id"]
+    return _convert(upgrade(value) if upgrade else value, vocabulary)
 
 
 def _known_type(kind: object, upgrades: Mapping[str, Upgrade]) -> str:
@@ -141,13 +151,11 @@ def _known_type(kind: object, upgrades: Mapping[str, Upgrade]) -> str:
     return kind
 
 
-def _convert(value: JsonObject) -> ClientEvent:
-    if value.get("event_id", UNSET) is None:
-        del value["event_id"]
+def _convert(value: JsonObject, vocabulary: Vocabulary) -> ClientEvent:
     try:
         event: ClientEvent = msgspec.convert(value, ClientEvent)
     except msgspec.ValidationError as error:
-        raise refusal(error, ClientEvent, value) from None
+        raise vocabulary.said_by_client(refusal(error, ClientEvent, value)) from None
     return event
 
 
@@ -222,19 +230,22 @@ def _session_update(event: JsonObject) -> JsonObject:
     return event
 
 
+_VOCABULARY: Final = Vocabulary(
+    {
+        wire_name(SessionUpdate): _session_update,
+        wire_name(ConversationItemCreate): lambda event: item_create(event, GA_CONTENT),
+        wire_name(ResponseCreate): lambda event: response_create(event, GA_CONTENT),
+    }
+)
+
+
 class _Ga:
     """The vocabulary of today."""
 
     name: Final = "ga"
 
-    _upgrades: Final[Mapping[str, Upgrade]] = {
-        wire_name(SessionUpdate): _session_update,
-        wire_name(ConversationItemCreate): lambda event: item_create(event, GA_CONTENT),
-        wire_name(ResponseCreate): lambda event: response_create(event, GA_CONTENT),
-    }
-
     def decode(self, frame: str | bytes) -> ClientEvent:
-        return decode_frame(frame, self._upgrades)
+        return decode_frame(frame, _VOCABULARY)
 
     def encode(self, event: ServerEvent) -> bytes | None:
         return None if type(event) is ConversationCreated else _encode(event)
