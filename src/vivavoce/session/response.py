@@ -89,7 +89,7 @@ class _OpenPart:
         self.index = index
         self.spoken = spoken
         self.text: list[str] = []
-        self.audio = bytearray()
+        self.audio: list[bytes] = []
         self.marks: list[Mark] = []
         self.encoder = Encoder(format.type) if spoken else None
 
@@ -221,7 +221,7 @@ class LiveResponse:
         yield from self._send_audio(item, part, part.encoder.feed(pcm))
 
     def _send_audio(self, item: _OpenItem, part: _OpenPart, audio: bytes) -> Iterator[ServerEvent]:
-        part.audio += audio
+        part.audio.append(audio)
         for start in range(0, len(audio), MAX_DELTA_BYTES):
             delta = audio[start : start + MAX_DELTA_BYTES]
             yield ResponseOutputAudioDelta(**self._place(item, part), delta=delta)
@@ -261,7 +261,7 @@ class LiveResponse:
         yield ResponseOutputAudioTranscriptDone(**self._place(item, part), transcript=text)
         yield ResponseContentPartDone(**self._place(item, part), part=SpokenPart(text))
         item.keep(OutputAudioPart(text))
-        item.entry.clips[part.index] = Clip(bytes(part.audio), self.spec.format)
+        item.entry.clips[part.index] = Clip(b"".join(part.audio), self.spec.format)
         item.entry.marks[part.index] = part.marks
 
     def _close_message(self, status: Status) -> Iterator[ServerEvent]:
