@@ -1,0 +1,1 @@
+"""Clients for the command line: `vivavoce say`, `talk` and `replay`."""
