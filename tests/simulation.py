@@ -122,6 +122,7 @@ class World:
             expires_at=1,
             duration_seconds=10_000.0,
             max_items=60,
+            engine_silence_seconds=50.0,
             rate_limited=rate_limited,
         )
         self.session = Session(self.setup)

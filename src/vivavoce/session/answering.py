@@ -135,6 +135,21 @@ class Answering:
                 self._state.command(StopGenerating(response.id))
                 self._end(response, "incomplete", "max_output_tokens")
 
+    def deadline(self) -> float | None:
+        """When the engine of a live response has been silent for too long."""
+        signs = [response.last_sign_at for response in self._live.values()]
+        return min(signs) + self._state.setup.engine_silence_seconds if signs else None
+
+    def end_silent(self) -> None:
+        """Give up on engines that have been silent for too long."""
+        seconds = self._state.setup.engine_silence_seconds
+        for response in list(self._live.values()):
+            if self._state.now - response.last_sign_at >= seconds:
+                message = f"The model said nothing for {seconds:g} seconds."
+                error = ResponseError(type="server_error", code="engine_timeout", message=message)
+                self._state.command(StopGenerating(response.id))
+                self._end(response, "failed", error=error)
+
     # --- stopping ---
 
     def cancel(self, response_id: str | None) -> None:
@@ -171,7 +186,7 @@ class Answering:
         self._state.command(spec.generate)
 
     def _open(self, spec: ResponseSpec) -> LiveResponse:
-        response = LiveResponse(spec, self._state.conversation, self._state.ids)
+        response = LiveResponse(spec, self._state.conversation, self._state.ids, self._state.now)
         self._live[spec.id] = response
         self._state.send(response.created())
         return response

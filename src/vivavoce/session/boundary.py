@@ -35,6 +35,8 @@ class Setup(Struct, frozen=True, kw_only=True):
     """More items than this are refused."""
     max_buffered_bytes: int = 64 * 2**20
     """More uncommitted audio than this is refused."""
+    engine_silence_seconds: float = 120.0
+    """A response of which the engine says nothing for so long has failed."""
     rate_limited: bool = False
     """Ask with `Admit` before each response."""
 

@@ -115,8 +115,10 @@ class _OpenItem:
 class LiveResponse:
     """A response in progress. Its methods return the events that follow, in order."""
 
-    def __init__(self, spec: ResponseSpec, conversation: Conversation, ids: Ids) -> None:
+    def __init__(self, spec: ResponseSpec, conversation: Conversation, ids: Ids, now: float) -> None:
         self.spec = spec
+        self.last_sign_at = now
+        """When the engine was last heard of."""
         self.exhausted = False
         """It has used up `max_output_tokens`: nothing more fits."""
         self.first_audio_at: float | None = None
@@ -139,6 +141,7 @@ class LiveResponse:
 
     def advance(self, event: EngineEvent, now: float) -> Iterator[ServerEvent]:
         """What an engine's output means for the client. Nothing once `max_output_tokens` is used up."""
+        self.last_sign_at = now
         if self.exhausted:
             return
         match event:

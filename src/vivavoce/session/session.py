@@ -102,8 +102,8 @@ class Session:
         """When `Tick` is due."""
         if self._closed:
             return None
-        idle = self._listening.idle_deadline()
-        return self._expires_at if idle is None else min(idle, self._expires_at)
+        due = (self._expires_at, self._listening.idle_deadline(), self._answering.deadline())
+        return min(moment for moment in due if moment is not None)
 
     # --- session ---
 
@@ -236,6 +236,7 @@ class Session:
         if self._state.now >= self._expires_at:
             self._expire()
             return
+        self._answering.end_silent()
         idle = self._listening.idle_deadline()
         if idle is not None and self._state.now >= idle:
             self._listening.commit_silence()
