@@ -113,7 +113,7 @@ def read_script(source: str | Mapping[str, Any]) -> Script:
         script = msgspec.convert(plain, Script)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$.")
-        raise SettingsError(f"{where}: {path.rstrip('`')}: {message}.") from None
+        raise SettingsError(": ".join(filter(None, (where, path.rstrip("`"), f"{message}.")))) from None
     _check_patterns(script, where)
     return script
 
