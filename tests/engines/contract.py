@@ -58,6 +58,8 @@ class Subject(Struct, frozen=True, kw_only=True):
     """Words that get an answer of many seconds."""
     has_words: bool = True
     """Its speech has a transcript."""
+    repeats: bool = True
+    """The same words sound the same to the sample. Else they are as long within 2 %."""
     writes: bool = True
     """It can answer in text."""
     calls: str = ""
@@ -238,7 +240,7 @@ async def check_sessions_do_not_mix(engine: Engine, subject: Subject) -> None:
     for probe, before, now in zip(probes, alone, both, strict=True):
         probe.session.close()
         assert (now.transcript, now.text) == (before.transcript, before.text)
-        assert now.pcm == before.pcm
+        assert now.pcm == before.pcm if subject.repeats else 0.98 < len(now.pcm) / len(before.pcm) < 1.02
     assert both[0].pcm != both[1].pcm
 
 

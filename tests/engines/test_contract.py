@@ -2,17 +2,21 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
+from tests.engines import contract
 from tests.engines.contract import CHECKS, Subject, with_speech
 from tests.engines.fakes import FakeChatModel, FakeSynthesizer, FakeTranscriber
-from vivavoce.engine_api import Engine
+from vivavoce.engine_api import Emit, Engine, EngineEvent, EngineSession, Generate, GenerationDone, Mark, OutputTranscript
 from vivavoce.engines.cascade import Cascade
 from vivavoce.engines.echo import Echo
+from vivavoce.engines.espeak import Espeak
+from vivavoce.engines.history import last_said
 from vivavoce.engines.scripted import Scripted
 from vivavoce.engines.sine_voice import say
+from vivavoce.engines.streaming import Output, StreamingEngine
 
 SCRIPT = {
     "turns": [
@@ -38,6 +42,14 @@ SUBJECTS = [
         make=lambda: Cascade.of(FakeTranscriber(), FakeChatModel(), FakeSynthesizer()),
         calls="get_weather in Paris",
         fails="FALL down",
+    ),
+    Subject(
+        name="cascade with espeak",
+        make=lambda: Cascade.of(FakeTranscriber(), FakeChatModel(), Espeak({})),
+        calls="get_weather in Paris",
+        fails="FALL down",
+        repeats=False,
+        turns=40,
     ),
 ]
 
@@ -72,3 +84,115 @@ def test_engine(
     runner.run(check(engine, subject))
     assert complaints == []
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+# --- the checks themselves ---
+
+
+class Broken(StreamingEngine):
+    """An engine that keeps the contract, for the engines below to break it in one way each."""
+
+    async def generate(self, request: Generate) -> AsyncIterator[Output]:
+        if "text" in request.modalities:
+            yield "Three words, written."
+            return
+        for n, (word, end) in enumerate([("one ", 3), ("two ", 7), ("three", 13)]):
+            yield word
+            yield bytes(4800)
+            yield OutputTranscript(request.response_id, "", (Mark(end, 2400 * (n + 1)),))
+
+
+class AllAtOnce(Broken):
+    async def generate(self, request: Generate) -> AsyncIterator[Output]:
+        yield "one two three"
+        yield bytes(4800)
+
+
+class MarksAhead(Broken):
+    async def generate(self, request: Generate) -> AsyncIterator[Output]:
+        yield OutputTranscript(request.response_id, "one", (Mark(7, 4800),))
+        yield bytes(4800)
+        yield OutputTranscript(request.response_id, " two", (Mark(7, 4800),))
+        yield bytes(4800)
+
+
+class MarksShort(Broken):
+    async def generate(self, request: Generate) -> AsyncIterator[Output]:
+        yield OutputTranscript(request.response_id, "one two", (Mark(3, 2400), Mark(7, 4000)))
+        yield bytes(9600)
+
+
+class SpeaksInText(Broken):
+    async def generate(self, request: Generate) -> AsyncIterator[Output]:
+        yield "one"
+        yield bytes(4800)
+
+
+class Blocks(Broken):
+    async def generate(self, request: Generate) -> AsyncIterator[Output]:
+        sum(range(3_000_000))
+        yield "one"
+
+
+class Mixes(Broken):
+    async def generate(self, request: Generate) -> AsyncIterator[Output]:
+        self.said = last_said(request.items)
+        await asyncio.sleep(0.001)
+        yield self.said
+        yield self.said.encode() * 2
+
+
+class Leaks(Broken):
+    async def generate(self, request: Generate) -> AsyncIterator[Output]:
+        leaked.append(bytes(10_000))
+        yield "one"
+
+
+class LeavesATask(Broken):
+    async def generate(self, request: Generate) -> AsyncIterator[Output]:
+        leaked.append(asyncio.create_task(asyncio.sleep(3600)))
+        yield bytes(4800)
+        await asyncio.sleep(3600)
+
+
+class EndsTwice(Broken):
+    def open(self, emit: Emit) -> EngineSession:
+        def twice(event: EngineEvent) -> None:
+            emit(event)
+            if isinstance(event, GenerationDone):
+                emit(event)
+
+        return super().open(twice)
+
+
+leaked: list[object] = []
+
+
+@pytest.mark.parametrize(
+    ("engine", "check"),
+    [
+        (AllAtOnce, "speech_streams"),
+        (MarksAhead, "marks_tie_words_to_samples"),
+        (MarksShort, "marks_tie_words_to_samples"),
+        (SpeaksInText, "text_is_text"),
+        (Blocks, "the_event_loop_stays_free"),
+        (Mixes, "sessions_do_not_mix"),
+        (Leaks, "nothing_is_left_behind"),
+        (LeavesATask, "stops_in_time"),
+        (LeavesATask, "close_stops_everything"),
+        (EndsTwice, "one_end_and_nothing_after_it"),
+    ],
+)
+def test_a_broken_engine_is_caught(engine: type[Broken], check: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contract, "PATIENCE_SECONDS", 0.2)
+    by_name = {check.__name__: check for check in CHECKS}
+    subject = Subject(name="broken", make=engine)
+    with pytest.raises((AssertionError, TimeoutError)):
+        asyncio.run(by_name[f"check_{check}"](engine(), subject))
+    leaked.clear()
+
+
+def test_the_engine_that_they_break_is_whole() -> None:
+    for check in CHECKS:
+        if check.__name__ not in ("check_sessions_do_not_mix", "check_a_limit_is_kept", "check_nothing_is_left_behind"):
+            asyncio.run(check(Broken(), Subject(name="whole", make=Broken)))
