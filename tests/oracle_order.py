@@ -22,6 +22,8 @@ class Order:
         """Committed, and not yet added."""
         self._speaking: Event | None = None
         self._heard_until_ms = 0
+        self._timed_out: str | None = None
+        """The item of a time-out: its commit comes next."""
         self._transcripts: dict[str, list[str] | None] = {}
         """Deltas by item; None once the transcript is done."""
         self._events = 0
@@ -63,6 +65,10 @@ class Order:
         name: str = event["type"]
         self._events += 1
         self._check_beginning(name, event)
+        if self._timed_out is not None:
+            next_one = name == "input_audio_buffer.committed" and event["item_id"] == self._timed_out
+            check(next_one, "timeout-commits", f"the silence {self._timed_out} must be committed first", event)
+            self._timed_out = None
         if name.startswith("response."):
             self._responses.see(event)
         elif "input_audio_transcription" in name:
@@ -75,6 +81,7 @@ class Order:
         self._responses.finish()
         check(not self._open_items, "item-left-open", f"no conversation.item.done for {sorted(self._open_items)}")
         check(not self._committed, "commit-adds-item", f"committed but never added: {sorted(self._committed)}")
+        check(self._timed_out is None, "timeout-commits", f"nothing came of the time-out {self._timed_out}")
         check(self._speaking is None, "speech-left-open", f"no speech_stopped for {self._speaking}")
 
     def _check_beginning(self, name: str, event: Event) -> None:
@@ -186,6 +193,13 @@ class Order:
         self._heard_until_ms = event["audio_end_ms"]
         self._speaking = None
 
+    def _timeout_triggered(self, event: Event) -> None:
+        check(self._speaking is None, "speech-alternates", "a time-out while somebody speaks", event)
+        forward = self._heard_until_ms <= event["audio_start_ms"] <= event["audio_end_ms"]
+        check(forward, "speech-times", f"speech until {self._heard_until_ms} ms was heard before", event)
+        self._heard_until_ms = event["audio_end_ms"]
+        self._timed_out = event["item_id"]
+
     def _committed_audio(self, event: Event) -> None:
         item_id, previous = event["item_id"], event.get("previous_item_id")
         new = item_id not in self._seen_items and item_id not in self._committed
@@ -223,5 +237,6 @@ _RULES = {
     "conversation.item.retrieved": Order._item_named,
     "input_audio_buffer.speech_started": Order._speech_started,
     "input_audio_buffer.speech_stopped": Order._speech_stopped,
+    "input_audio_buffer.timeout_triggered": Order._timeout_triggered,
     "input_audio_buffer.committed": Order._committed_audio,
 }

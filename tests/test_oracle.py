@@ -163,6 +163,16 @@ def commit_alone(lines: Lines) -> None:
     lines.say(len(lines), {"type": "input_audio_buffer.committed", "item_id": "item_9", "previous_item_id": "item_4"})
 
 
+def timeout(start_ms: int, at: str) -> Break:
+    """A time-out before the event `at`."""
+
+    def broken(lines: Lines) -> None:
+        event = {"type": "input_audio_buffer.timeout_triggered", "item_id": "item_9"}
+        lines.say(lines.at(at), event | {"audio_start_ms": start_ms, "audio_end_ms": 6000})
+
+    return broken
+
+
 def item_twice(lines: Lines) -> None:
     event = copy.deepcopy(lines.event("response.output_item.added"))
     event["output_index"] = 1
@@ -178,6 +188,8 @@ def long_frame(lines: Lines) -> None:
 
 
 NOTHING = msgspec.UNSET
+TIMEOUT = {"type": "input_audio_buffer.timeout_triggered", "event_id": "e", "item_id": "item_9"}
+TIMEOUT |= {"audio_start_ms": 900, "audio_end_ms": 6000}
 TRANSCRIBED = "conversation.item.input_audio_transcription.completed"
 PARTIAL = {"type": "tokens", "total_tokens": 2, "input_tokens": 1, "output_tokens": 1}
 AUDIO = "response.output_audio."
@@ -295,6 +307,10 @@ BREACHES: list[tuple[str, Break]] = [
     ("speech-alternates", lambda lines: lines.drop("input_audio_buffer.speech_started")),
     ("speech-item", put("input_audio_buffer.speech_stopped", "item_id", "item_9")),
     ("speech-times", put("input_audio_buffer.speech_started", "audio_start_ms", 901)),
+    ("speech-times", timeout(800, "error")),
+    ("speech-alternates", timeout(0, "input_audio_buffer.speech_stopped")),
+    ("timeout-commits", timeout(900, "error")),
+    ("timeout-commits", lambda lines: lines.append(("server", TIMEOUT))),
     ("speech-left-open", lambda lines: lines.drop("input_audio_buffer.speech_stopped")),
     ("nothing-after-transcript", lambda lines: lines.repeat(TRANSCRIBED)),
 ]  # fmt: skip
