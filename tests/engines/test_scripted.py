@@ -33,7 +33,7 @@ from vivavoce.engine_api import (
 from vivavoce.engines.scripted import Scripted
 from vivavoce.engines.sine_voice import CHARACTER_MS, GAP_MS, VOICES, say
 from vivavoce.protocol.errors import SettingsError
-from vivavoce.protocol.objects import PCM, FunctionCallOutput, Item
+from vivavoce.protocol.objects import PCM, FunctionCallOutput, Item, Message, OutputAudioPart, OutputTextPart
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "scripted.md"
 
@@ -174,6 +174,16 @@ def test_a_functions_output_is_not_taken_for_the_users_words() -> None:
 def test_a_script_that_has_no_turn_says_so() -> None:
     end = answer_of(scripted({"when": "never", "say": "x"})).end
     assert end == GenerationFailed("r", "script_has_no_turn", "The script has no turn for 'hi'.")
+
+
+def test_an_answer_can_tell_what_the_assistant_said_so_far() -> None:
+    async def scene() -> Answer:
+        talk = Talk(scripted({"say": "You heard: {so_far}"}))
+        cut = Message(role="assistant", content=(OutputAudioPart("Once upon"),))
+        talk.items = [cut, user_text("Stop."), Message(role="assistant", content=(OutputTextPart("Very well."),))]
+        return await talk.say("What did I hear?")
+
+    assert run_on_fake_clock(scene()).transcript == "You heard: Once upon Very well."
 
 
 # --- what it does ---

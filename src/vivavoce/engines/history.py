@@ -41,3 +41,9 @@ def last_said(items: Iterable[Item]) -> str:
     """The words of `newest`, or `""`."""
     item = newest(items)
     return words_of(item) if item else ""
+
+
+def said_by_assistant(items: Iterable[Item]) -> str:
+    """All the words of the assistant, oldest first, joined by spaces."""
+    spoken = (words_of(item) for item in items if isinstance(item, Message) and item.role == "assistant")
+    return " ".join(filter(None, spoken))

@@ -31,7 +31,7 @@ from vivavoce.engine_api import (
     Transcribe,
 )
 from vivavoce.engines import sine_voice
-from vivavoce.engines.history import newest, words_of
+from vivavoce.engines.history import newest, said_by_assistant, words_of
 from vivavoce.engines.script import DEMO, Heard, Script, Step, Turn, read_script, read_wav
 from vivavoce.engines.sine_voice import Word
 from vivavoce.engines.streaming import GenerationEvent, StreamingSession, Words
@@ -153,7 +153,7 @@ class _Performance:
     async def play(self, step: Step) -> AsyncIterator[GenerationEvent]:
         """Play one step."""
         await asyncio.sleep(step.after_ms / 1000)
-        text = step.say.replace("{said}", self._said)
+        text = step.say.replace("{said}", self._said).replace("{so_far}", said_by_assistant(self._request.items))
         spoken = "audio" in self._request.modalities
         async for event in self._speak(step, text) if spoken else self._write(text):
             yield event
