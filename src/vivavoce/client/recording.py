@@ -60,7 +60,7 @@ def read_recording(path: str) -> Recording:
 def write_wav(path: Path, samples: Samples, rate_hz: int) -> None:
     """Mono samples to a 16-bit WAV file. Raises `UsageError`."""
     try:
-        with wave.open(str(path), "wb") as file:
+        with path.open("wb") as target, wave.open(target, "wb") as file:
             file.setnchannels(1)
             file.setsampwidth(2)
             file.setframerate(rate_hz)
