@@ -90,6 +90,7 @@ class ChatDone(Struct, frozen=True):
 
     reason: Literal["completed", "max_output_tokens", "content_filter"] = "completed"
     usage: Usage | None = None
+    """What an upstream counted. The client is told something else: what the core counts, by the API's rules."""
 
 
 ChatEvent = TextDelta | ToolCallStarted | ToolCallArguments | ChatDone

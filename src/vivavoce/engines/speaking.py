@@ -26,7 +26,6 @@ from vivavoce.engine_api import (
     OutputText,
     OutputTranscript,
 )
-from vivavoce.engines.budget import SAMPLES_PER_TOKEN
 from vivavoce.engines.clauses import Clauses
 from vivavoce.engines.parts import (
     ChatDone,
@@ -39,7 +38,6 @@ from vivavoce.engines.parts import (
 )
 from vivavoce.engines.streaming import GenerationEvent, closing
 from vivavoce.engines.tone import Span, TagReader, Tone, tone_of
-from vivavoce.protocol.objects import Usage
 
 CLAUSES_AHEAD: Final = 32
 """Bounds what a fast model piles up before a slow voice."""
@@ -61,7 +59,7 @@ async def write(reply: AsyncIterator[ChatEvent], request: Generate) -> AsyncIter
     async with closing(_spans(reply, Tone())) as pieces:
         async for piece in pieces:
             if not isinstance(piece, Span):
-                yield _passed_on(piece, request, spoken_samples=0)
+                yield _passed_on(piece, request)
             elif piece.text:
                 yield OutputText(request.response_id, piece.text)
 
@@ -81,7 +79,7 @@ async def speak(
             else:
                 if isinstance(piece, ToolCallStarted):
                     voice.begin_item()
-                yield _passed_on(piece, request, voice.spoken_samples)
+                yield _passed_on(piece, request)
 
 
 class _Voice:
@@ -92,8 +90,6 @@ class _Voice:
         self._request = request
         self._characters = 0
         self._samples = 0
-        self.spoken_samples = 0
-        """In the whole response."""
 
     def begin_item(self) -> None:
         """A call ends the message: words after it are a new item, whose marks count from zero."""
@@ -115,7 +111,6 @@ class _Voice:
                 text = ""
                 yield OutputAudio(response_id, speech.pcm)
                 self._samples += len(speech.pcm) // PCM_SAMPLE_BYTES
-        self.spoken_samples += self._samples - first_sample
         yield OutputTranscript(response_id, text, (Mark(self._characters, self._samples),))
 
 
@@ -197,6 +192,7 @@ async def _ahead(source: AsyncIterator[T], most: int) -> AsyncIterator[T]:
             async with closing(source):
                 async for item in source:
                     await queue.put((item,))
+                    await asyncio.sleep(0)  # a source that never waits must not keep the loop from others
         except Exception as error:
             await queue.put(error)
         else:
@@ -213,26 +209,14 @@ async def _ahead(source: AsyncIterator[T], most: int) -> AsyncIterator[T]:
         await asyncio.gather(reading, return_exceptions=True)
 
 
-def _passed_on(event: Rest, request: Generate, spoken_samples: int) -> GenerationEvent:
+def _passed_on(event: Rest, request: Generate) -> GenerationEvent:
     """A call, or the end, in the engine's words."""
     match event:
         case ToolCallStarted(call_id, name):
             return FunctionCallStarted(request.response_id, call_id, name)
         case ToolCallArguments(call_id, delta):
             return FunctionCallArguments(request.response_id, call_id, delta)
-        case ChatDone(reason, usage):
-            return GenerationDone(request.response_id, reason, usage and _with_speech(usage, spoken_samples))
-
-
-def _with_speech(usage: Usage, samples: int) -> Usage:
-    """A chat model counts what it read and wrote; the speech made of it is counted here, as the hosted API counts it."""
-    tokens = -(-samples // SAMPLES_PER_TOKEN)
-    details = msgspec.structs.replace(
-        usage.output_token_details, audio_tokens=usage.output_token_details.audio_tokens + tokens
-    )
-    return msgspec.structs.replace(
-        usage,
-        total_tokens=usage.total_tokens + tokens,
-        output_tokens=usage.output_tokens + tokens,
-        output_token_details=details,
-    )
+        case ChatDone(reason):
+            # No usage: the core counts what crosses the API by the API's rules, speech and cache included. What an upstream
+            # charged for the text alone would be another number in the same field.
+            return GenerationDone(request.response_id, reason)
