@@ -134,8 +134,8 @@ class Listening:
             self._detect()
 
     def forget(self, item_id: str) -> None:
-        """The item was deleted: nobody waits for its transcript."""
-        if self._transcribing.pop(item_id, None) is not None:
+        """The item was deleted: nobody waits for its transcript, and the engine may forget what it heard."""
+        if self._transcribing.pop(item_id, None) is not None or self._state.setup.capabilities.listens:
             self._state.command(StopListening(item_id))
 
     # --- the engine's events ---
