@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from vivavoce import __version__
+from vivavoce.client.commands import add_replay, add_say, add_talk
 from vivavoce.protocol.errors import SettingsError, VivavoceError
 
 if TYPE_CHECKING:
@@ -145,7 +146,14 @@ def _config(options: argparse.Namespace) -> int:
     return 0
 
 
-_COMMANDS: Final[tuple[Callable[[_Subparsers], None], ...]] = (_add_serve, _add_engines, _add_config)
+_COMMANDS: Final[tuple[Callable[[_Subparsers], None], ...]] = (
+    _add_serve,
+    lambda commands: add_say(commands, _command),
+    lambda commands: add_talk(commands, _command),
+    lambda commands: add_replay(commands, _command),
+    _add_engines,
+    _add_config,
+)
 
 
 if __name__ == "__main__":

@@ -137,24 +137,7 @@ def _broken(closed: ConnectionClosed) -> ClientError:
     return ClientError(f"The server closed the connection with {int(closed.rcvd.code)}{reason}")
 
 
-# --- the flags that `say` and `talk` share ---
-
-
-def add_connection_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags behind `Server`."""
-    parser.add_argument(
-        "--url",
-        metavar="URL",
-        help=f"the server; without it {DEFAULT_URL} if one answers there, else one is started for the occasion",
-    )
-    parser.add_argument("--model", metavar="NAME", default="gpt-realtime", help="the model to ask for (%(default)s)")
-    parser.add_argument(
-        "--api-key", metavar="KEY", help="the key; without it VIVAVOCE_API_KEY, then OPENAI_API_KEY, from the environment"
-    )
-    parser.add_argument("--beta", action="store_true", help="speak the dialect of 2024 (header OpenAI-Beta: realtime=v1)")
-
-
 def server_options(args: argparse.Namespace, url: str) -> Server:
-    """`Server` from the flags."""
+    """`Server` from the flags of `say` and `talk`."""
     api_key = args.api_key or os.environ.get("VIVAVOCE_API_KEY") or os.environ.get("OPENAI_API_KEY")
     return Server(url=url, model=args.model, api_key=api_key, beta=args.beta)

@@ -1,19 +1,15 @@
-"""Why a command ends early. The message is one line for a person; the exit code says whose fault it was."""
+"""Why a command ends early. The message is one line for a person; the command line turns it into an exit code."""
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from vivavoce.protocol.errors import VivavoceError
+from vivavoce.protocol.errors import SettingsError, VivavoceError
 
 
 class ClientError(VivavoceError):
-    """The conversation failed: the server refused, broke off or did not answer."""
-
-    exit_code: ClassVar[int] = 1
+    """The conversation failed: the server refused, broke off or did not answer. Exit code 1."""
 
 
-class UsageError(ClientError):
-    """The command cannot work as it was called: a file that is no recording, a package or a device that is missing."""
-
-    exit_code: ClassVar[int] = 2
+class UsageError(SettingsError):
+    """The command cannot work as it was called: a file that is no recording, a package or a device that is missing. Exit
+    code 2.
+    """

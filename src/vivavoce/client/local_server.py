@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,7 +14,8 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
-from typing import IO, Final
+from pathlib import Path
+from typing import Final
 
 from vivavoce.client.connection import DEFAULT_URL, Server, server_options
 from vivavoce.client.errors import ClientError
@@ -48,54 +49,64 @@ def found_or_started(args: argparse.Namespace, say: Callable[[str], None]) -> It
 @contextmanager
 def started(say: Callable[[str], None]) -> Iterator[str]:
     """A server on a free port with the default engines; yields its address."""
-    port = _free_port()
-    url = f"http://127.0.0.1:{port}"
-    say(f"none at {DEFAULT_URL}: starting one on port {port} …")
-    with tempfile.TemporaryFile() as log:
-        process = _spawn(port, log)
+    say(f"none at {DEFAULT_URL}: starting one")
+    with tempfile.TemporaryDirectory() as folder, _terminable():
+        log = Path(folder) / "server.log"
+        process = _spawn(log)
         try:
             began = time.monotonic()
-            _wait_until_ready(process, url, log)
+            url = _address_once_ready(process, log)
             say(f"{url}, ready after {time.monotonic() - began:.1f} s")
             yield url
         finally:
             _stop(process)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _spawn(port: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
+def _spawn(log: Path) -> subprocess.Popen[bytes]:
     """Its own process group, so that Ctrl-C is ours to pass on; no settings but the defaults."""
-    code = "from vivavoce.cli import main; raise SystemExit(main())"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("VIVAVOCE_")}
-    return subprocess.Popen(  # noqa: S603 - our own program
-        [sys.executable, "-c", code, "serve", "--port", str(port)],
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        env=environment,
-        start_new_session=True,
-    )
+    with log.open("wb") as out:
+        return subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, "-m", "vivavoce.cli", "serve", "--port", "0"],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: IO[bytes]) -> None:
+def _address_once_ready(process: subprocess.Popen[bytes], log: Path) -> str:
+    """The address that the server tells once it is ready."""
     until = time.monotonic() + START_SECONDS
-    while not answers(url):
+    while not (found := _ADDRESS.search(log.read_bytes())):
         if process.poll() is not None:
             raise ClientError(f"The server did not start:\n{_tail(log)}")
         if time.monotonic() > until:
             raise ClientError(f"The server was not ready within {START_SECONDS:.0f} s:\n{_tail(log)}")
         time.sleep(0.05)
+    return found[1].decode()
 
 
-def _tail(log: IO[bytes]) -> str:
-    log.seek(0)
-    return b"\n".join(log.read().splitlines()[-15:]).decode(errors="replace")
+_ADDRESS: Final = re.compile(rb"ready\. API: (\S+)/v1 ")
+
+
+def _tail(log: Path) -> str:
+    return b"\n".join(log.read_bytes().splitlines()[-15:]).decode(errors="replace")
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends the command as Ctrl-C does, so that the server ends too."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,43 +16,15 @@ from vivavoce.trace import Difference, Step, read, replay
 MAX_PATHS = 8
 """How many differing fields of an output are shown."""
 
-_EPILOG = """\
-A trace is what `vivavoce serve --trace DIR` wrote. It holds everything that was said, so treat it as you treat recordings.
-
-examples:
-  vivavoce replay traces/sess_4f1c.jsonl            does this version answer as the recorded one did?
-  vivavoce replay traces/sess_4f1c.jsonl --events   what happened, line by line
-
-exit code: 0 identical; 1 it answers differently, or breaks; 2 the file is no trace"""
-
-
-def add_parser(subparsers: Any) -> None:
-    """Add `replay` to the commands."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "replay",
-        help="run a recorded session again and show the first difference",
-        description="Run a session's trace again, without a server, a clock or an engine, and show where it answers "
-        "differently.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("file", type=Path, metavar="FILE", help="a trace")
-    parser.add_argument("--events", action="store_true", help="print what happened instead")
-    parser.set_defaults(run=run)
-
 
 def run(args: argparse.Namespace) -> int:
-    """Carry `replay` out; the exit code."""
-    try:
-        steps = _steps(args.file)
-        if args.events:
-            for line in log_lines(step for _, step in steps):
-                print(line)
-            return 0
-        return _replay(args.file, steps)
-    except UsageError as error:
-        print(f"vivavoce replay: {error}", file=sys.stderr)
-        return error.exit_code
+    """Carry `replay` out; the exit code. Raises `UsageError`."""
+    steps = _steps(args.file)
+    if args.events:
+        for line in log_lines(step for _, step in steps):
+            print(line)
+        return 0
+    return _replay(args.file, steps)
 
 
 def _steps(file: Path) -> list[tuple[int, Step]]:
@@ -61,7 +32,7 @@ def _steps(file: Path) -> list[tuple[int, Step]]:
     try:
         return list(read(file)[1])
     except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}.") from None
+        raise UsageError(f"Cannot read {file}: {error.strerror}.") from None
     except ValueError as error:
         raise UsageError(f"{file} is not a trace that this version reads: {error}") from None
 

@@ -6,83 +6,28 @@ import argparse
 import asyncio
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from vivavoce.audio import Samples, g711_decode
-from vivavoce.client.connection import Server, add_connection_flags, connected
+from vivavoce.client.connection import Server, connected
 from vivavoce.client.conversation import Conversation, Exchange, Plan
-from vivavoce.client.errors import ClientError, UsageError
+from vivavoce.client.errors import UsageError
 from vivavoce.client.local_server import found_or_started
 from vivavoce.client.recording import read_recording, speech_end_seconds, write_wav
 from vivavoce.client.screen import JsonLines, Screen, time_line, turn_report
-from vivavoce.client.session_options import G711, add_session_flags, session_options
-
-_EPILOG = """\
-examples:
-  vivavoce say question.wav                      the answer is spoken into answer.wav
-  vivavoce say hello.wav weather.flac --voice coral
-  vivavoce say --text "What time is it?"
-  vivavoce say weather.wav --tools tools.json    tools.json: [{"name": "get_weather", "result": {"sky": "clear"}, …}]
-  vivavoce say story.wav stop.wav --interrupt-after 1.5
-  sox -d -t wav - trim 0 4 | vivavoce say -
-
-exit code: 0 answered; 1 the server refused, failed or did not answer; 2 the command was wrong"""
-
-
-def add_parser(subparsers: Any) -> None:
-    """Add `say` to the commands."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "say",
-        help="speak recordings to a server, hear the answer, see how long it took",
-        description="Stream recordings to a Realtime server at the speed of speech, one turn each, and write the answer to "
-        "a WAV file. Prints the words, the tool calls and the answer as they come, then the turn's time line.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "files", nargs="*", metavar="FILE", help="a recording: WAV; FLAC and others with soundfile installed; - reads stdin"
-    )
-    parser.add_argument(
-        "--text", action="append", default=[], metavar="TEXT", help="type a message instead; may be repeated"
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("answer.wav"),
-        metavar="FILE",
-        help="where the spoken answer goes (%(default)s); with several turns answer-1.wav, answer-2.wav …",
-    )
-    add_connection_flags(parser)
-    add_session_flags(parser)
-    parser.add_argument("--g711", choices=sorted(G711), help="speak G.711 at 8 kHz, as telephones do, both ways")
-    parser.add_argument(
-        "--fast", action="store_true", help="send as fast as the server takes it, not at the speed of speech"
-    )
-    parser.add_argument(
-        "--interrupt-after",
-        type=float,
-        metavar="SECONDS",
-        help="speak the next file over the answer, so many seconds after it began to play",
-    )
-    parser.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="how long to wait (%(default).0f)")
-    parser.add_argument("--json", action="store_true", help="print every event as a JSON line, and a report of each turn")
-    parser.set_defaults(run=run)
+from vivavoce.client.session_options import session_options
 
 
 def run(args: argparse.Namespace) -> int:
-    """Carry `say` out; the exit code."""
+    """Carry `say` out; the exit code. Raises `ClientError` and `UsageError`."""
     show = JsonLines(sys.stdout) if args.json else Screen(sys.stdout)
-    try:
-        plan = _plan(args)
-        with found_or_started(args, lambda text: show.line("server", text)) as server:
+    plan = _plan(args)
+    with found_or_started(args, lambda text: show.line("server", text)) as server:
+        try:
             return asyncio.run(_say(plan, server, show, args.out))
-    except ClientError as error:
-        print(f"vivavoce say: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
+        finally:
+            show.end()
 
 
 def _plan(args: argparse.Namespace) -> Plan:

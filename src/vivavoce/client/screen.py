@@ -100,6 +100,9 @@ class JsonLines:
     def progress(self, text: str) -> None:
         """Not for programs."""
 
+    def end(self) -> None:
+        """Each line has ended already."""
+
     def watch(self, direction: str, frame: str | bytes) -> None:
         """A frame, `sent` or `received`. Appended audio is left out: fifty lines a second of it tell nothing."""
         event = json.loads(frame)

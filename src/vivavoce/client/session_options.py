@@ -97,23 +97,8 @@ class SessionOptions(Struct, frozen=True, kw_only=True):
         return shared
 
 
-# --- the flags that `say` and `talk` share ---
-
-
-def add_session_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags behind `SessionOptions`."""
-    parser.add_argument("--voice", metavar="NAME", help="the voice that answers")
-    parser.add_argument("--instructions", metavar="TEXT", help="what the assistant is told to be")
-    parser.add_argument(
-        "--tools",
-        metavar="FILE.json",
-        help='a JSON list of function tools; one with a "result" is answered with it, and the answer goes on',
-    )
-    parser.add_argument("--push-to-talk", action="store_true", help="no turn detection: the end of the speech is said")
-
-
 def session_options(args: argparse.Namespace) -> SessionOptions:
-    """`SessionOptions` from the flags. Raises `UsageError`."""
+    """`SessionOptions` from the flags of `say` and `talk`. Raises `UsageError`."""
     return SessionOptions(
         encoding=G711[args.g711] if getattr(args, "g711", None) else "audio/pcm",
         voice=args.voice,

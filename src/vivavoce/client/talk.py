@@ -15,7 +15,7 @@ from typing import Any, Final, TextIO
 import numpy as np
 
 from vivavoce.audio import SAMPLES_PER_MS, Samples
-from vivavoce.client.connection import Connection, Server, add_connection_flags, connected
+from vivavoce.client.connection import Connection, Server, connected
 from vivavoce.client.devices import DeviceLoudspeaker, Devices, load_sounddevice
 from vivavoce.client.dialogue import Dialogue
 from vivavoce.client.errors import ClientError
@@ -23,53 +23,24 @@ from vivavoce.client.local_server import found_or_started
 from vivavoce.client.meter import bar, level_db
 from vivavoce.client.playout import Playout
 from vivavoce.client.screen import Screen
-from vivavoce.client.session_options import SessionOptions, add_session_flags, session_options
+from vivavoce.client.session_options import SessionOptions, session_options
 from vivavoce.client.timeline import AudioClock
 
 METER_FRAMES: Final = 5
 """Microphone frames between two looks at the meter."""
 METER_COLUMNS: Final = 30
 
-_EPILOG = """\
-Speak; the answer stops when you speak over it. Typed lines are sent as messages. Ctrl-C ends it.
-Without headphones a microphone hears the loudspeaker: --half-duplex keeps it shut while the answer plays.
-
-examples:
-  vivavoce talk
-  vivavoce talk --voice coral --instructions "You are a patient teacher of Latin."
-  vivavoce talk --push-to-talk          Enter begins to listen, Enter again sends"""
-
-
-def add_parser(subparsers: Any) -> None:
-    """Add `talk` to the commands."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "talk",
-        help="hold a conversation by microphone and loudspeaker",
-        description="Talk to a Realtime server by microphone and loudspeaker. Needs: pip install 'vivavoce[talk]'",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_connection_flags(parser)
-    add_session_flags(parser)
-    parser.add_argument("--half-duplex", action="store_true", help="do not listen while the answer plays")
-    parser.set_defaults(run=run)
-
 
 def run(args: argparse.Namespace) -> int:
-    """Carry `talk` out; the exit code."""
+    """Carry `talk` out until Ctrl-C; the exit code. Raises `ClientError` and `UsageError`."""
     screen = Screen(sys.stdout)
-    try:
-        sounddevice = load_sounddevice()
-        options = session_options(args)
-        with found_or_started(args, lambda text: screen.line("server", text)) as server:
+    sounddevice = load_sounddevice()
+    options = session_options(args)
+    with found_or_started(args, lambda text: screen.line("server", text)) as server:
+        try:
             asyncio.run(_talk(server, options, args.half_duplex, screen, sounddevice))
-    except ClientError as error:
-        screen.end()
-        print(f"vivavoce talk: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        pass
-    screen.end()
+        finally:
+            screen.end()
     return 0
 
 
