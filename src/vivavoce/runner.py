@@ -129,6 +129,8 @@ class Runner:
         self._engine_session: EngineSession | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline: float | None = None
+        self._farewell: tuple[int, str] | None = None
+        self._gone = False
         self.closed = False
 
     # --- what the transport and the server call ---
@@ -154,7 +156,8 @@ class Runner:
         self._put(Drain())
 
     def disconnected(self) -> None:
-        """The client is gone."""
+        """The client is gone: nothing more is sent."""
+        self._gone = True
         self._put(Disconnected())
 
     def fail(self, where: str) -> None:
@@ -164,10 +167,9 @@ class Runner:
             self._break()
 
     def stop(self, code: int, reason: str) -> None:
-        """Close now, whatever runs."""
-        if not self.closed:
-            self._close(code, reason)
-            self._put(Disconnected())
+        """Close now, whatever runs: the client still hears that it was cancelled."""
+        self._farewell = (code, reason)
+        self._put(Disconnected())
 
     # --- what the engine calls ---
 
@@ -231,11 +233,14 @@ class Runner:
             self._perform(output, now, answers)
         self._inbox.extendleft(reversed(answers))
         if isinstance(input, Disconnected):
+            if self._farewell is not None and not self._gone:
+                self._close(*self._farewell)
             self._end()
 
     def _perform(self, output: Output, now: float, answers: list[Input]) -> None:
         if isinstance(output, ServerEventBase):
-            self._send(output)
+            if not self._gone:
+                self._send(output)
         elif isinstance(output, Admit):
             answers.append(self._admission(output, now))
         elif isinstance(output, Spend):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from msgspec import UNSET
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from vivavoce.protocol.server_events import (
@@ -38,6 +38,7 @@ class Metrics:
     """Every figure, with its name and meaning."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         registry = CollectorRegistry()
         self._registry: Final = registry
         self.sessions: Final = Gauge(
@@ -139,6 +140,7 @@ class SessionMeter:
     def _on_response_done(self, event: ResponseDone, now: float) -> None:
         response = event.response
         self.responses += 1
+        self._speech_stopped_at = self._committed_at = None  # It had no audio, if these still stand.
         self._metrics.responses.labels(response.status).inc()
         self._metrics.response_seconds.observe(now - self._created_at.pop(response.id, now))
         self._metrics.tokens.labels("input").inc(response.usage.input_tokens)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import ssl
 from collections.abc import Callable
@@ -26,7 +27,13 @@ def serve(settings: Settings, listener: socket.socket, ready: Callable[[ServerSt
 
     Raises `SettingsError` and `EngineError` before that.
     """
-    server = Server(make_state(settings), listener, ready)
+
+    def warm(state: ServerState) -> None:
+        gc.collect()
+        gc.freeze()  # What is loaded by now stays: no collection has to look at it again.
+        ready(state)
+
+    server = Server(make_state(settings), listener, warm)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(server.run_until_stopped())
 

@@ -12,7 +12,6 @@ Extensions are not negotiated, compression included: see `docs/decisions/websock
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -39,7 +38,7 @@ _SMALL_PIECE_BYTES: Final = 64 * 1024
 class Text(Struct, frozen=True, gc=False):
     """A text message: its pieces, joined, are its bytes. They need not be UTF-8: the codec refuses what is not."""
 
-    pieces: Sequence[bytes | bytearray]
+    pieces: list[bytes | bytearray]
     size: int
 
 

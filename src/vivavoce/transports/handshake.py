@@ -41,7 +41,9 @@ class HandshakeError(Exception):
 def parse(head: bytes) -> Request:
     """Read a request's head, from its first line to the empty one. Raises `HandshakeError`."""
     first, *lines = head.decode("latin-1").split("\r\n")
-    target = first.split(" ")[1]
+    method, target, _ = first.split(" ")
+    if method != "GET":
+        raise HandshakeError(405, "A WebSocket is opened with GET.", {"Allow": "GET"})
     headers: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.partition(":")

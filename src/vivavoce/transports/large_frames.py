@@ -48,8 +48,9 @@ def steps(pieces: Sequence[bytes | bytearray], dialect: Dialect) -> Iterator[Inp
         yield None
     audio.append(_decoded(carry))
     event = _empty_append(start[0] + tail, dialect)
-    for chunk in audio:
-        if chunk:
+    audio.reverse()
+    while audio:
+        if chunk := audio.pop():
             yield msgspec.structs.replace(event, audio=chunk)
 
 
