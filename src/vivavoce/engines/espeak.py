@@ -77,10 +77,10 @@ class Espeak:
         self._thread: EspeakThread | None = None
 
     async def start(self) -> None:
-        """Load the library. Raises `EngineError`, and `SettingsError` where espeak-ng lacks the language or the voice."""
+        """Load the library and warm it up. Raises `EngineError`, and `SettingsError` where espeak-ng lacks the language or the voice."""
         self._thread = await asyncio.to_thread(EspeakThread.acquire)
         ready: Future[None] = Future()
-        self._thread.submit(lambda library: _settle(ready, lambda: self._check(library)), urgent=True)
+        self._thread.submit(lambda library: _settle(ready, lambda: self._warm_up(library)), urgent=True)
         try:
             await asyncio.wrap_future(ready)
         except SettingsError:
@@ -119,14 +119,16 @@ class Espeak:
         if thread:
             await asyncio.to_thread(thread.release)
 
-    def _check(self, library: EspeakLibrary) -> None:
-        """Raise `SettingsError` for an option that names nothing."""
-        if not _has(library, self._options.language):
-            raise SettingsError(
-                f"engines.espeak.language: espeak-ng has no {self._options.language!r}. Try 'en-us', 'de', 'pt-br'."
-            )
-        if self._options.voice not in VOICES and not _has(library, self._options.voice):
-            raise SettingsError(f"engines.espeak.voice: no voice {self._options.voice!r}. There are: {', '.join(VOICES)}.")
+    def _warm_up(self, library: EspeakLibrary) -> None:
+        """Read the files that the first utterance would wait for. Raise `SettingsError` for an option that names nothing."""
+        language, voice = self._options.language, self._options.voice
+        if not _has(library, language):
+            raise SettingsError(f"engines.espeak.language: espeak-ng has no {language!r}. Try 'en-us', 'de', 'pt-br'.")
+        if voice.lower() not in VOICES and not _has(library, voice):
+            raise SettingsError(f"engines.espeak.voice: no voice {voice!r}. There are: {', '.join(VOICES)}.")
+        library.select_voice("a-name-that-makes-espeak-list-its-voices")
+        line = _Line(Utterance(text="Ready.", voice=voice), self._choose, lambda _: None)
+        line.speak_piece(library)
 
     def _choose(self, library: EspeakLibrary, utterance: Utterance) -> tuple[Prosody, str]:
         """The voice for an utterance, and the language that it speaks."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import math
 import queue
 import threading
 from collections.abc import Callable
@@ -123,7 +124,7 @@ class EspeakLibrary:
         wpm = min(_FASTEST_WPM, max(_SLOWEST_WPM, round(prosody.words_per_minute)))
         self._set(_RATE, wpm)
         # `pitch_adjust_tab` in espeak's wavegen.c: 0 halves, 50 keeps, 99 almost doubles.
-        self._set(_PITCH, max(0, min(99, round(50 + 49.5 * np.log2(prosody.pitch)))))
+        self._set(_PITCH, max(0, min(99, round(50 + 49.5 * math.log2(max(0.1, prosody.pitch))))))
         # espeak's range is in Hz: it grows with the pitch, so that the melody keeps its intervals.
         self._set(_RANGE, max(0, min(99, round(50 * prosody.pitch_range * prosody.pitch))))
         self._set(_VOLUME, max(0, min(200, round(100 * prosody.volume))))
