@@ -25,8 +25,8 @@ class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     after_ms: Milliseconds = 0
     """Wait before the step."""
     say: str = ""
-    """Spoken in a spoken response, written in a text one. `{said}` stands for what is being answered, `{so_far}` for all that the
-    assistant said before, as the conversation has it: of an answer that was interrupted, what was heard."""
+    """Spoken in a spoken response, written in a text one. `{said}` stands for what is being answered, `{so_far}` for all
+    that the assistant said before, as the conversation has it: of an answer that was interrupted, what was heard."""
     audio: str = ""
     """A WAV file that is heard in place of the tones. Relative to the script."""
     first_audio_ms: Milliseconds = 0
