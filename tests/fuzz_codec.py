@@ -16,10 +16,14 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from tests.examples import client_examples
+from tests.oracle import Oracle
+from tests.simulation import World
 from vivavoce.protocol.beta import BETA
 from vivavoce.protocol.client_events import ClientEventBase
 from vivavoce.protocol.codec import GA, Dialect
 from vivavoce.protocol.errors import RequestError
+from vivavoce.protocol.server_events import ServerEventBase
+from vivavoce.session.boundary import Output, Rejected
 
 EXTREMES = [
     b"null", b"true", b"[]", b"{}", b'""', b"0", b"-1", b"1.0", b"1e999", b"NaN", b"-0.0", b"9" * 400, b"9" * 5000,
@@ -158,6 +162,30 @@ def run(events: int, seed: int) -> Counter[str]:
             except Exception as error:
                 raise AssertionError(f"frame {seed}/{number}, {dialect.name}: {frame[:2000]!r}: {error!r}") from error
     return outcomes
+
+
+OUTPUTS = (12, 13, 14, 15, 16)
+"""Steps of `World` in which an engine says something, or is done."""
+
+
+def live(events: int, seed: int, dialect: Dialect) -> None:
+    """Feed one session so many broken frames, an engine answering; the oracle judges all that it says."""
+    draw, frames, oracle = random.Random(seed), seeds(), Oracle(dialect.name)
+
+    def judge(output: Output) -> None:
+        if isinstance(output, ServerEventBase) and (frame := dialect.encode(output)):  # type: ignore[arg-type]
+            oracle.saw_server(frame)
+
+    world = World(see=judge, listens=False)
+    for _ in range(events):
+        frame = mutated(draw, frames)
+        oracle.saw_client(frame)
+        try:
+            world.handle(dialect.decode(frame))
+        except RequestError as error:
+            world.handle(Rejected(error.code, error.message, error.param, error.event_id))
+        if draw.random() < 0.5:
+            world.step(draw.choice(OUTPUTS), draw.randrange(1000), draw.randrange(1000))
 
 
 def main() -> None:

@@ -49,7 +49,7 @@ class Order:
             self._note_transcription(event.get("session"))
         elif name == "conversation.item.create":
             self._root_creates += event.get("previous_item_id") == "root"
-            self._audio_creates += "input_audio" in str(event.get("item"))
+            self._audio_creates += "audio" in str(event.get("item"))
 
     def _note_transcription(self, value: Any) -> None:
         """Every key that the client ever set below a `transcription`."""

@@ -141,6 +141,8 @@ def _with_plain_voice(value: Event, dialect: DialectName) -> Event:
         value["audio"] = value["audio"] | {"output": output | {"voice": "alloy"}}
     if dialect == "beta":
         value.pop("model", None)
+        if isinstance(value.get("input_audio_transcription"), dict):
+            value["input_audio_transcription"] = value["input_audio_transcription"] | {"model": "whisper-1"}
         if isinstance(value.get("tool_choice"), dict):
             value["tool_choice"] = "required"
     return value

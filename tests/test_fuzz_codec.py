@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz_codec import examine, run, seeds
+from tests.fuzz_codec import examine, live, run, seeds
 from vivavoce.protocol.beta import BETA
 from vivavoce.protocol.client_events import CLIENT_EVENTS
 from vivavoce.protocol.codec import GA, Dialect
@@ -35,6 +35,12 @@ def test_ten_thousand_broken_frames() -> None:
     assert {wire_name(event) for event in CLIENT_EVENTS} <= {_wire(outcome) for outcome in outcomes}
     assert {"invalid_json", "invalid_event", "invalid_type", "invalid_value", "unknown_parameter"} <= outcomes.keys()
     assert {"missing_required_parameter"} <= outcomes.keys()
+
+
+@dialects
+@pytest.mark.parametrize("seed", range(10))
+def test_a_session_survives_broken_frames(dialect: Dialect, seed: int) -> None:
+    live(100, seed, dialect)
 
 
 def _wire(outcome: str) -> str:

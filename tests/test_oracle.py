@@ -366,6 +366,14 @@ def test_what_the_client_sends_is_never_judged() -> None:
         oracle.saw_client(frame)
 
 
+def test_an_error_may_name_an_event_that_was_hardly_readable() -> None:
+    lines = Lines(script(GA))
+    oracle = Oracle("ga")
+    oracle.saw_server(json.dumps(lines.event("session.created")))
+    oracle.saw_client(b'{"type": "response.cancel", "event_id": "mine_1", "\xff": 1}')
+    oracle.saw_server(json.dumps(lines.event("error")))
+
+
 def test_a_breach_says_what_was_sent_and_stays_short() -> None:
     lines = Lines(script(GA))
     put(AUDIO + "delta", "item_id", "item_9")(lines)
