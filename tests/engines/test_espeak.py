@@ -1,60 +1,25 @@
-"""The offline voice: what it says is measured, not believed."""
+"""The offline voice: what it sounds like is measured, not believed."""
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from itertools import combinations, pairwise
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from msgspec import Struct
 from msgspec.structs import replace
 
+from tests.engines.speaker import SENTENCE, Speaker
 from tests.engines.voice_measures import Pcm, brightness_hz, loudness, melody, periodicity, pitch_hz, seconds
 from vivavoce.audio import SAMPLE_HZ
 from vivavoce.engine_api import Mark
-from vivavoce.engines.espeak import Espeak
-from vivavoce.engines.espeak_library import EspeakLibrary, EspeakThread, Prosody, Word
 from vivavoce.engines.espeak_voices import VOICES, language_of
-from vivavoce.engines.parts import Utterance
-from vivavoce.engines.speakable import Words
 from vivavoce.engines.tone import NEUTRAL, Tone, spans, tone_of
-from vivavoce.protocol.errors import EngineError, SettingsError
+from vivavoce.protocol.errors import SettingsError
 
 pytest.importorskip("espeakng_loader", reason="needs vivavoce[offline]")
 
-SENTENCE = "Well, the weather in Paris is mild today, with some clouds in the afternoon."
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "voices.md"
-
-
-class Spoken(Struct, frozen=True):
-    pcm: Pcm
-    marks: list[Mark]
-
-
-class Speaker:
-    """An `Espeak` that has started, for tests without `await`."""
-
-    def __init__(self, runner: asyncio.Runner, **options: str) -> None:
-        self.runner = runner
-        self.espeak = Espeak(options)
-        runner.run(self.espeak.start())
-
-    def say(self, text: str, *, voice: str = "alloy", speed: float = 1.0, tone: Tone = NEUTRAL) -> Spoken:
-        async def collect() -> Spoken:
-            utterance = Utterance(text=text, voice=voice, speed=speed, tone=tone)
-            speeches = [speech async for speech in self.espeak.speak(utterance)]
-            pcm = np.frombuffer(b"".join(speech.pcm for speech in speeches), np.int16)
-            return Spoken(pcm, [mark for speech in speeches for mark in speech.marks])
-
-        return self.runner.run(collect())
-
-    def close(self) -> None:
-        self.runner.run(self.espeak.close())
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +37,6 @@ def speaker(runner: asyncio.Runner) -> Iterator[Speaker]:
 
 def in_manner(name: str) -> Tone:
     return spans(f"<{name}>x", NEUTRAL)[0].tone
-
-
-def heard_until(spoken: Spoken, text: str, samples: int) -> str:
-    """The words that truncation would keep."""
-    return text[: max((mark.characters for mark in spoken.marks if mark.samples <= samples), default=0)]
 
 
 # --- voices ---
@@ -203,248 +163,6 @@ def test_a_laugh_alone(speaker: Speaker) -> None:
     spoken = speaker.say("", tone=Tone(laugh=True))
     assert seconds(spoken.pcm) > 0.5
     assert spoken.marks == [Mark(0, len(spoken.pcm))]
-
-
-# --- marks ---
-
-
-TEXTS = {
-    "plain": SENTENCE,
-    "umlauts": "Größe und Übermaß: naïve cafés – “señor” Müller's, élève!",
-    "other planes": "So 🙂 done 👨‍👩‍👧 and 𝒳 marks the spot 日本 here.",
-    "numbers": "It costs 1,234 dollars and $5.50, at 3:30pm on 2024-05-01, 100% sure.",
-    "markdown": "# Title\n\n- **bold** item with `snake_case_name`\n- [a link](https://example.com/x) here\n\n| a | b |",
-    "code": "```python\nprint(x != 3)\n```\nprints a -> b.",
-    "spaces": "  two   spaces\n\nand lines \t",
-    "one word": "Hello",
-    "no words": "…",
-    "nothing to say": "🙂 **",
-    "chinese": "今天天气很好。我们去公园吧！",
-    "control characters": "a\0b\x07c \ufeffd",
-    "surrogates": "lone \ud83d surrogate",
-    "phonemes": "[[h@l'oU]] <speak>not SSML</speak> &amp;",
-    "long": " ".join([SENTENCE] * 6),
-}
-
-
-@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
-def test_marks_grow_and_end_with_text_and_audio(speaker: Speaker, text: str) -> None:
-    spoken = speaker.say(text)
-    assert spoken.marks[-1] == Mark(len(text), len(spoken.pcm))
-    for earlier, later in pairwise(spoken.marks):
-        assert earlier.characters <= later.characters
-        assert earlier.samples <= later.samples
-
-
-@given(st.text(max_size=60), st.sampled_from([0.25, 1.0, 1.5]))
-@settings(max_examples=60, deadline=None)
-def test_any_text_has_sound_marks(speaker: Speaker, text: str, speed: float) -> None:
-    spoken = speaker.say(text, speed=speed)
-    assert spoken.marks[-1] == Mark(len(text), len(spoken.pcm))
-    assert spoken.marks == sorted(spoken.marks, key=lambda mark: (mark.characters, mark.samples))
-    assert all(0 <= mark.samples <= len(spoken.pcm) for mark in spoken.marks)
-    words = Words(text)
-    assert {mark.characters for mark in spoken.marks} <= {len(text), *(words.end(word) for word in range(len(words)))}
-
-
-def test_marks_stand_at_the_ends_of_words(speaker: Speaker) -> None:
-    text = "Größe zählt, *naïve* cafés auch."
-    spoken = speaker.say(text)
-    words = ["Größe", "Größe zählt,", "Größe zählt, *naïve*", "Größe zählt, *naïve* cafés", text, text]
-    assert [text[: mark.characters] for mark in spoken.marks] == words
-
-
-@pytest.mark.parametrize("speed", [0.25, 1.0, 1.5])
-def test_a_mark_falls_into_the_pause_after_its_word(speaker: Speaker, speed: float) -> None:
-    text = "One, two, three, four."
-    spoken = speaker.say(text, speed=speed)
-    assert [text[: mark.characters] for mark in spoken.marks[:3]] == ["One,", "One, two,", "One, two, three,"]
-    span = round(0.06 / speed * SAMPLE_HZ)
-    for mark in spoken.marks[:3]:
-        pause = spoken.pcm[mark.samples - span : mark.samples - span // 3]
-        word = spoken.pcm[mark.samples + span // 3 : mark.samples + 4 * span]
-        assert loudness(pause) < 0.1 * loudness(word)
-
-
-def test_barge_in_keeps_the_words_that_were_heard(speaker: Speaker) -> None:
-    spoken = speaker.say(SENTENCE)
-    assert heard_until(spoken, SENTENCE, 0) == ""
-    half = heard_until(spoken, SENTENCE, len(spoken.pcm) // 2)
-    assert half in ("Well, the weather in Paris is mild", "Well, the weather in Paris is mild today,")
-    assert heard_until(spoken, SENTENCE, len(spoken.pcm)) == SENTENCE
-
-
-def test_the_pause_after_a_text_suits_its_end(speaker: Speaker) -> None:
-    def rest_seconds(text: str) -> float:
-        pcm = speaker.say(text).pcm
-        return (len(pcm) - int(np.flatnonzero(np.abs(pcm.astype(int)) > 60)[-1])) / SAMPLE_HZ
-
-    assert rest_seconds("One moment") < 0.05
-    assert 0.1 < rest_seconds("One moment,") < 0.18
-    assert 0.18 < rest_seconds("One moment.") < 0.26
-
-
-def test_pieces_are_not_heard(speaker: Speaker) -> None:
-    """A long text is spoken in pieces that take turns with other sessions; it lasts as long as in one go."""
-    text = " ".join([SENTENCE] * 3)
-    pieces = seconds(speaker.say(text).pcm)
-    alone = seconds(speaker.say(SENTENCE).pcm)
-    assert pieces == pytest.approx(3 * alone + 2 * 0.1, rel=0.03), "0.3 s of espeak's own pause in place of our 0.2 s"
-
-
-# --- threads ---
-
-
-def test_a_long_utterance_lets_others_speak_first(speaker: Speaker) -> None:
-    long_text = " ".join([SENTENCE] * 40)
-
-    async def both() -> tuple[int, int]:
-        heard, total = 0, 0
-        long = aiter(speaker.espeak.speak(Utterance(text=long_text)))
-        await anext(long)
-
-        async def read_long() -> None:
-            nonlocal total
-            async for speech in long:
-                total += len(speech.pcm)
-
-        reading = asyncio.create_task(read_long())
-        async for _ in speaker.espeak.speak(Utterance(text="Sure, one moment.")):
-            pass
-        heard = total
-        await reading
-        return heard, total
-
-    heard, total = speaker.runner.run(both())
-    assert heard < total / 4
-
-
-def test_closing_the_iterator_stops_the_synthesis(speaker: Speaker) -> None:
-    async def speak_and_close() -> None:
-        speeches = speaker.espeak.speak(Utterance(text=" ".join([SENTENCE] * 200)))
-        first = await anext(speeches)
-        assert 0 < len(first.pcm) < SAMPLE_HZ
-        await speeches.aclose()
-
-    speaker.runner.run(speak_and_close())
-    assert seconds(speaker.say("Next.").pcm) < 1.5
-
-
-def test_a_cancelled_task_stops_the_synthesis(speaker: Speaker) -> None:
-    async def cancel() -> None:
-        async def read() -> None:
-            async for _ in speaker.espeak.speak(Utterance(text=" ".join([SENTENCE] * 200))):
-                pass
-
-        reading = asyncio.create_task(read())
-        await asyncio.sleep(0)
-        reading.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await reading
-
-    speaker.runner.run(cancel())
-    assert seconds(speaker.say("Next.").pcm) < 1.5
-
-
-def test_many_sessions_at_once_each_hear_their_own(speaker: Speaker) -> None:
-    async def one(number: int) -> float:
-        voice = ("cedar", "shimmer")[number % 2]
-        pcm = b"".join([speech.pcm async for speech in speaker.espeak.speak(Utterance(text=SENTENCE, voice=voice))])
-        return pitch_hz(np.frombuffer(pcm, np.int16))
-
-    async def all_of_them() -> list[float]:
-        return await asyncio.gather(*(one(number) for number in range(12)))
-
-    pitches = speaker.runner.run(all_of_them())
-    assert max(pitches[0::2]) < 90
-    assert min(pitches[1::2]) > 200
-
-
-def in_thread(work: Callable[[EspeakLibrary], None]) -> None:
-    """Run `work` where the library may be called, and raise what it raises."""
-    outcome: asyncio.Queue[BaseException | None] = asyncio.Queue()
-
-    async def run() -> None:
-        thread = await asyncio.to_thread(EspeakThread.acquire)
-        loop = asyncio.get_running_loop()
-
-        def job(library: EspeakLibrary) -> None:
-            try:
-                work(library)
-                error = None
-            except BaseException as raised:
-                error = raised
-            loop.call_soon_threadsafe(outcome.put_nowait, error)
-
-        thread.submit(job, urgent=True)
-        error = await outcome.get()
-        await asyncio.to_thread(thread.release)
-        if error:
-            raise error
-
-    asyncio.run(run())
-
-
-def test_the_library_stops_at_once_when_told_to() -> None:
-    heard: list[int] = []
-
-    def stop(pcm: Pcm, words: list[Word]) -> bool:
-        heard.append(len(pcm))
-        return True
-
-    for wpm in (175.0, 40.0):
-        heard.clear()
-        prosody = Prosody(voice="en-us", words_per_minute=wpm)
-        in_thread(lambda library, prosody=prosody: library.synthesize(SENTENCE, prosody, stop, end_pause=False))
-        assert len(heard) == 1, wpm
-
-
-def test_an_error_in_the_callback_comes_back_out() -> None:
-    def fail(pcm: Pcm, words: list[Word]) -> bool:
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        in_thread(lambda library: library.synthesize(SENTENCE, Prosody(voice="en-us"), fail, end_pause=False))
-
-
-def test_a_voice_that_espeak_lacks_is_an_engine_error() -> None:
-    with pytest.raises(EngineError, match="klingonese"):
-        in_thread(lambda library: library.synthesize("Hi", Prosody(voice="klingonese"), lambda *_: False, end_pause=False))
-
-
-def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "espeakng_loader", None)
-    with pytest.raises(EngineError, match=r"vivavoce\[offline\]"):
-        EspeakLibrary()
-
-
-def test_speaking_before_the_start_is_an_engine_error() -> None:
-    async def speak() -> None:
-        async for _ in Espeak().speak(Utterance(text="Hello")):
-            pass
-
-    with pytest.raises(EngineError, match="not started"):
-        asyncio.run(speak())
-
-
-def test_it_can_be_started_again_after_it_was_closed() -> None:
-    """In a process of its own: the last `close` frees the library."""
-    script = """
-import asyncio, sys, threading
-from vivavoce.engines.espeak import Espeak
-from vivavoce.engines.parts import Utterance
-assert "espeakng_loader" not in sys.modules, "the base must not need the extra"
-async def once():
-    espeak = Espeak({})
-    await espeak.start()
-    samples = sum([len(speech.pcm) // 2 async for speech in espeak.speak(Utterance(text="Hello there."))])
-    await espeak.close()
-    return samples
-lengths = [asyncio.run(once()) for _ in range(3)]
-assert all(12_000 < length < 36_000 for length in lengths), lengths
-assert "espeak-ng" not in [thread.name for thread in threading.enumerate()]
-"""
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
 # --- the page about it ---

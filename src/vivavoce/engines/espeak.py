@@ -77,7 +77,7 @@ class Espeak:
         self._thread: EspeakThread | None = None
 
     async def start(self) -> None:
-        """Load the library and warm it up. Raises `EngineError`, and `SettingsError` where espeak-ng lacks the language or the voice."""
+        """Load the library and warm it up. Raises `EngineError`; `SettingsError` where espeak-ng lacks language or voice."""
         self._thread = await asyncio.to_thread(EspeakThread.acquire)
         ready: Future[None] = Future()
         self._thread.submit(lambda library: _settle(ready, lambda: self._warm_up(library)), urgent=True)

@@ -1,0 +1,40 @@
+"""An `Espeak` for tests without `await`."""
+
+import asyncio
+
+import numpy as np
+from msgspec import Struct
+
+from tests.engines.voice_measures import Pcm
+from vivavoce.engine_api import Mark
+from vivavoce.engines.espeak import Espeak
+from vivavoce.engines.parts import Utterance
+from vivavoce.engines.tone import NEUTRAL, Tone
+
+SENTENCE = "Well, the weather in Paris is mild today, with some clouds in the afternoon."
+
+
+class Spoken(Struct, frozen=True):
+    pcm: Pcm
+    marks: list[Mark]
+
+
+class Speaker:
+    """An `Espeak` that has started, for tests without `await`."""
+
+    def __init__(self, runner: asyncio.Runner, **options: str) -> None:
+        self.runner = runner
+        self.espeak = Espeak(options)
+        runner.run(self.espeak.start())
+
+    def say(self, text: str, *, voice: str = "alloy", speed: float = 1.0, tone: Tone = NEUTRAL) -> Spoken:
+        async def collect() -> Spoken:
+            utterance = Utterance(text=text, voice=voice, speed=speed, tone=tone)
+            speeches = [speech async for speech in self.espeak.speak(utterance)]
+            pcm = np.frombuffer(b"".join(speech.pcm for speech in speeches), np.int16)
+            return Spoken(pcm, [mark for speech in speeches for mark in speech.marks])
+
+        return self.runner.run(collect())
+
+    def close(self) -> None:
+        self.runner.run(self.espeak.close())
