@@ -110,8 +110,7 @@ class Entry:
         self.item = _replace_part(self.item, index, msgspec.structs.replace(part, transcript=transcript))
         self.clips[index] = clip.cut(samples)
         self.marks[index] = [mark for mark in self.marks.get(index, []) if mark.samples <= samples]
-        if self.heard_samples is not None and samples <= self.heard_samples:
-            self.heard_samples = None
+        self.heard_samples = None  # The client knows what it played; the clock could only guess.
 
     def _spoken_part(self, index: int) -> tuple[OutputAudioPart, Clip]:
         if not isinstance(self.item, Message) or self.item.role != "assistant":
