@@ -12,7 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from vivavoce.protocol.beta import downgrade_session, upgrade_session
+from vivavoce.protocol.beta_shapes import downgrade_param
 from vivavoce.protocol.config import Config
+from vivavoce.protocol.errors import RequestError
 from vivavoce.protocol.refusals import refusal
 from vivavoce.server.client_secrets import DEFAULT_SECONDS, LEAST_SECONDS, MOST_SECONDS, ClientSecret
 from vivavoce.server.errors import HttpError
@@ -81,7 +83,10 @@ class SecretRoutes:
         flat = await _json_object(request)
         asked = _converted(flat, BetaBody).client_secret or BetaSecret()
         session = upgrade_session(flat, transcription=is_transcription, prefix="")
-        config = self._config(session)
+        try:
+            config = self._config(session)
+        except RequestError as error:
+            raise _about_flat(error) from None
         secret = self._secret("beta", session, asked.expires_after or asked.expires_at, key_id)
         value = self._state.signer.mint(secret)
         answer = downgrade_session(shown(config, _session_id(), secret.expires_at))
@@ -117,6 +122,14 @@ def _converted(value: dict[str, Any], schema: type[BodyT]) -> BodyT:
         return msgspec.convert(value, schema)
     except msgspec.ValidationError as error:
         raise refusal(error, schema, value) from None
+
+
+def _about_flat(error: RequestError) -> RequestError:
+    """The error about a session in GA names, as one about the flat body that it came from."""
+    if error.param is None:
+        return error
+    param = downgrade_param(error.param).removeprefix("session.")
+    return RequestError(error.code, error.message.replace(f"'{error.param}'", f"'{param}'"), param)
 
 
 def _session_id() -> str:
