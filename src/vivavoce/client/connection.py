@@ -14,11 +14,13 @@ import msgspec
 from msgspec import Struct
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.frames import CloseCode
 
 from vivavoce.client.errors import ClientError, UsageError
 from vivavoce.client.received import Received, received
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
+CLOSED: Final = "The server closed the connection."
 OPEN_SECONDS: Final = 10.0
 _FRAME_BYTES: Final = 32 * 2**20
 """The largest frame that is taken. Ours stay below 1 MiB; other servers send items with minutes of audio."""
@@ -133,6 +135,8 @@ def _refusal(refused: InvalidStatus) -> str:
 def _broken(closed: ConnectionClosed) -> ClientError:
     if closed.rcvd is None:
         return ClientError("The connection broke off.")
+    if closed.rcvd.code == CloseCode.NORMAL_CLOSURE:
+        return ClientError(CLOSED)
     reason = f": {closed.rcvd.reason}" if closed.rcvd.reason else ""
     return ClientError(f"The server closed the connection with {int(closed.rcvd.code)}{reason}")
 

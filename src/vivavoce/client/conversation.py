@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from vivavoce.audio import SAMPLES_PER_MS, samples_to_bytes, samples_to_ms
-from vivavoce.client.connection import Connection
+from vivavoce.client.connection import CLOSED, Connection
 from vivavoce.client.dialogue import Dialogue, Show, Turn
 from vivavoce.client.errors import ClientError
 from vivavoce.client.microphone import Microphone
@@ -155,7 +155,7 @@ class Conversation:
 
     async def _wait_for_turn(self, recording: Recording, first: int) -> None:
         """The server must notice that somebody spoke."""
-        seconds = self._silence_ms() / 1000 + UNHEARD_SECONDS
+        seconds = min(self._silence_ms() / 1000 + UNHEARD_SECONDS, self._plan.timeout_seconds)
         try:
             await self._wait(lambda: len(self._dialogue.turns) > first, "a turn", seconds)
         except _TooLong:
@@ -208,7 +208,7 @@ class Conversation:
             for answer in self._dialogue.handle(event, self._last_event):
                 await self._connection.send(answer)
             self._happened.set()
-        raise ClientError("The server closed the connection in the middle of the conversation.")
+        raise ClientError(CLOSED)
 
     async def _wait(self, until: Callable[[], bool], what: str, seconds: float | None = None) -> None:
         """Until something holds, tested after each event. Raises `_TooLong`, or what broke the connection."""

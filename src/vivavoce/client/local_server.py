@@ -66,7 +66,7 @@ def _spawn(log: Path) -> subprocess.Popen[bytes]:
     """Its own process group, so that Ctrl-C is ours to pass on; no settings but the defaults."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("VIVAVOCE_")}
     with log.open("wb") as out:
-        return subprocess.Popen(  # noqa: S603 - our own program
+        return subprocess.Popen(
             [sys.executable, "-m", "vivavoce.cli", "serve", "--port", "0"],
             stdin=subprocess.DEVNULL,
             stdout=out,

@@ -15,7 +15,7 @@ from typing import Any, Final, TextIO
 import numpy as np
 
 from vivavoce.audio import SAMPLES_PER_MS, Samples
-from vivavoce.client.connection import Connection, Server, connected
+from vivavoce.client.connection import CLOSED, Connection, Server, connected
 from vivavoce.client.devices import DeviceLoudspeaker, Devices, load_sounddevice
 from vivavoce.client.dialogue import Dialogue
 from vivavoce.client.errors import ClientError
@@ -116,7 +116,7 @@ class Talk:
                 self._show_timing()
             elif event.type == "session.updated":
                 self._screen.line("ready", "speak" if self._listening else "Enter to speak, Enter again to send")
-        raise ClientError("The server closed the connection.")
+        raise ClientError(CLOSED)
 
     async def _send_audio(self, samples: Samples) -> None:
         self._show_level(samples)
