@@ -65,6 +65,8 @@ class Answering:
         """A turn ended while another response ran: it is answered next."""
         self.played_out_at: float | None = None
         """When the client will have played the last answer of the default conversation; `None` while one runs."""
+        self._truncated_id: str | None = None
+        """The last response, if the client's truncation ended it."""
 
     @property
     def busy(self) -> bool:
@@ -95,6 +97,7 @@ class Answering:
             self._default_id = spec.id
             self.owed = False
             self.played_out_at = None
+            self._truncated_id = None
         if self._state.setup.rate_limited:
             self._wanted[spec.id] = spec
             self._state.command(Admit(spec.id, spec.read.total))
@@ -153,8 +156,14 @@ class Answering:
     # --- stopping ---
 
     def cancel(self, response_id: str | None) -> None:
-        """`response.cancel`. Raises `RequestError` if there is nothing to cancel."""
-        target = response_id or self._default_id
+        """`response.cancel`. Raises `RequestError` if there is nothing to cancel.
+
+        Some clients stop an answer with a truncation and then a cancellation. The first did it, so the second is no error.
+        """
+        target = response_id or self._default_id or self._truncated_id
+        if target is not None and target == self._truncated_id:
+            self._truncated_id = None
+            return
         if target is None or (target not in self._live and target not in self._wanted):
             message = "Cancellation failed: no active response found"
             raise RequestError("response_cancel_not_active", message, "response_id" if response_id else None)
@@ -170,6 +179,7 @@ class Answering:
         response = self._live.get(self._default_id or "")
         if response is not None and response.is_open(item_id):
             self._stop(response.id, "client_cancelled")
+            self._truncated_id = response.id
 
     def end_all(self, ending: Ending, reason: Reason | None = None, error: ResponseError | None = None) -> None:
         """The session is over."""
