@@ -110,4 +110,6 @@ def _abbreviates(word: str) -> bool:
 def _pauses(clause: str) -> bool:
     """Is there breath enough here for the first clause?"""
     words = len(clause.split())
-    return words >= FIRST_WORDS or (words >= FIRST_PAUSE_WORDS and clause.rstrip(CLOSERS).endswith(tuple(PAUSES + WIDE_PAUSES)))
+    return words >= FIRST_WORDS or (
+        words >= FIRST_PAUSE_WORDS and clause.rstrip(CLOSERS).endswith(tuple(PAUSES + WIDE_PAUSES))
+    )
