@@ -3,7 +3,7 @@
 A clause is what a synthesizer gets at once: long enough for a melody, short enough to begin early. The first one ends at the
 first pause of any kind, so that the voice begins while the model still writes; the later ones are whole sentences.
 
-The clauses, joined, are exactly the text, so positions in the transcript stay true. Blank space before a clause belongs to it.
+The clauses, joined, are exactly the text, so positions in the transcript stay true. Blank space before a clause is part of it.
 Where a clause ends depends on the text alone, never on the pieces in which it came.
 """
 
@@ -31,10 +31,11 @@ LONGEST_CHARACTERS: Final = 300
 LONGEST_WORD_CHARACTERS: Final = 600
 """…and text without spaces after so many characters."""
 
-ABBREVIATIONS: Final = frozenset(
+_WORDS_WITH_FULL_STOP: Final = (
     "mr mrs ms dr prof st sr jr nos vol fig eq pp ca approx vs etc cf al inc ltd co corp dept est ave blvd rd mt ft "
-    "gen col sgt capt lt rev hon gov sen rep jan feb apr jun jul aug sep sept oct nov dec".split()
+    "gen col sgt capt lt rev hon gov sen rep jan feb apr jun jul aug sep sept oct nov dec"
 )
+ABBREVIATIONS: Final = frozenset(_WORDS_WITH_FULL_STOP.split())
 _LETTERS = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]")
 """An initial or letters with dots between: "J", "e.g", "a.m", "U.S"."""
 _ENUMERATOR = re.compile(r"\(?(?:\d{1,3}|[^\W\d_])[.)]")
