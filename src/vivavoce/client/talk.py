@@ -148,7 +148,7 @@ class Talk:
         after_ms = self.dialogue.turns[-1].times.after_ms()
         if after_ms["first_audio"] is not None and len(self.dialogue.turns) > self._timed:
             self._timed = len(self.dialogue.turns)
-            self._screen.line("", f"(the answer began {after_ms['first_audio']} ms after you stopped)")
+            self._screen.line("", f"(first sound after {after_ms['first_audio']} ms)")
 
 
 def read_lines(source: TextIO, on_line: Callable[[str], None]) -> None:
@@ -164,8 +164,9 @@ def read_lines(source: TextIO, on_line: Callable[[str], None]) -> None:
 @contextlib.contextmanager
 def _interrupts(stop: Callable[[], None]) -> Iterator[None]:
     """Ctrl-C calls `stop` instead of breaking into whatever runs."""
-    before = signal.signal(signal.SIGINT, lambda *_: stop())
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, stop)  # and not `signal.signal`: a sleeping loop must wake for it
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        loop.remove_signal_handler(signal.SIGINT)
