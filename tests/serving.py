@@ -113,6 +113,14 @@ async def send(client: ClientConnection, kind: str, **fields: Any) -> None:
     await client.send(json.dumps({"type": kind, **fields}))
 
 
+def handshake() -> str:
+    """The head of a WebSocket request, for clients that are written by hand."""
+    return (
+        "GET /v1/realtime HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+
+
 def certificate(folder: Path) -> tuple[str, str]:
     """A certificate for localhost and its key, made on the spot."""
     names = str(folder / "cert.pem"), str(folder / "key.pem")

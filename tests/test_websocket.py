@@ -11,7 +11,7 @@ import time
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.serving import Served, receive, send, serving, until
+from tests.serving import Served, handshake, receive, send, serving, until
 from tests.test_frames import masked
 from vivavoce.protocol.codec import GA
 from vivavoce.transports import frames
@@ -114,13 +114,6 @@ def test_what_is_no_handshake_is_an_http_error() -> None:
             writer.close()
 
     run(main)
-
-
-def handshake() -> str:
-    return (
-        "GET /v1/realtime HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-    )
 
 
 # --- frames ---
