@@ -30,7 +30,7 @@ class Wire:
     """A port that leads to the server. `url` and `ws_url` are what a client is told."""
 
     def __init__(self, upstream: tuple[str, int], dialect: DialectName, tls: ssl.SSLContext | None) -> None:
-        self.dialect: Final = dialect
+        self.dialect = dialect
         self.connections: list[Connection] = []
         """Every WebSocket that was opened, in order."""
         self.expected_errors: set[str] = set()
