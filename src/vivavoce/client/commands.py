@@ -117,7 +117,8 @@ def _add_connection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--url",
         metavar="URL",
-        help="the server; without it http://127.0.0.1:8000 if one answers there, else one is started for the occasion",
+        help="the server (or VIVAVOCE_URL); without it http://127.0.0.1:8000 if one answers there, else one is "
+        "started for the occasion",
     )
     parser.add_argument("--model", metavar="NAME", default="gpt-realtime", help="the model to ask for (%(default)s)")
     parser.add_argument("--api-key", metavar="KEY", help="the key; else VIVAVOCE_API_KEY or OPENAI_API_KEY is taken")

@@ -37,8 +37,9 @@ def answers(url: str) -> bool:
 @contextmanager
 def found_or_started(args: argparse.Namespace, say: Callable[[str], None]) -> Iterator[Server]:
     """The server that the flags mean. One that is started here is stopped at the end. Raises `ClientError`."""
-    if args.url or answers(DEFAULT_URL):
-        url = args.url or DEFAULT_URL
+    named = args.url or os.environ.get("VIVAVOCE_URL")
+    if named or answers(DEFAULT_URL):
+        url = named or DEFAULT_URL
         say(url)
         yield server_options(args, url)
         return

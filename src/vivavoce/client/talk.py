@@ -165,8 +165,10 @@ def read_lines(source: TextIO, on_line: Callable[[str], None]) -> None:
 def _interrupts(stop: Callable[[], None]) -> Iterator[None]:
     """Ctrl-C calls `stop` instead of breaking into whatever runs."""
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGINT, stop)  # and not `signal.signal`: a sleeping loop must wake for it
+    with contextlib.suppress(NotImplementedError):  # on Windows, where Ctrl-C stays `KeyboardInterrupt`
+        loop.add_signal_handler(signal.SIGINT, stop)  # and not `signal.signal`: a sleeping loop must wake for it
     try:
         yield
     finally:
-        loop.remove_signal_handler(signal.SIGINT)
+        with contextlib.suppress(NotImplementedError):
+            loop.remove_signal_handler(signal.SIGINT)
