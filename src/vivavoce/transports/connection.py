@@ -33,6 +33,8 @@ CLOSE_SECONDS: Final = 5.0
 FAIL_SECONDS: Final = 1.0
 """The same for a client that broke the protocol: its answer could not be understood."""
 _WRITE_BUFFER_BYTES: Final = 256 * 1024
+_LONG_READ_BYTES: Final = 64 * 1024
+"""After a read of this length it is the others' turn: libuv would go on for 32 reads of 256 KiB."""
 
 
 class Receiver(Protocol):
@@ -162,6 +164,9 @@ class Connection(asyncio.Protocol):
             self._reader.feed(data)
             if not self._busy:
                 self._read()
+            if not self._busy and len(data) >= _LONG_READ_BYTES:
+                self._wait()
+                self._loop.call_soon(self._go_on)
 
     def pause_writing(self) -> None:
         """The transport's buffer is full."""
