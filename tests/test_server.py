@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.routing import Route
 
 from tests.serving import Served, certificate, receive, send, serving, until
 from vivavoce.protocol.errors import EngineError, SettingsError
+from vivavoce.server.app import make_app
 from vivavoce.server.engines import Engines
 from vivavoce.server.logs import HumanFormatter, JsonFormatter, line
 from vivavoce.server.serving import listen
@@ -59,6 +61,17 @@ def test_a_bug_is_a_500_without_inner_details(monkeypatch: pytest.MonkeyPatch) -
         answer = await served.request("GET", "/metrics")
         assert (answer.status, answer.error["code"], answer.error["type"]) == (500, "server_error", "server_error")
         assert "division" not in answer.body.decode()
+
+    run(main)
+
+
+def test_the_reference_page_knows_every_route() -> None:
+    async def main(served: Served) -> None:
+        page = (Path(__file__).parents[1] / "docs/reference/http.md").read_text()
+        for route in make_app(served.state).routes:
+            assert isinstance(route, Route)
+            path = route.path.replace(":path", "")
+            assert any(f"`{method} {path}`" in page for method in route.methods or ()), path
 
     run(main)
 

@@ -25,7 +25,7 @@ class Origins:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer preflights, refuse foreign pages, and mark what allowed ones may read."""
-        headers = Headers(scope=scope)
+        headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
         origin = headers.get("origin")
         if origin is None:
             await self._app(scope, receive, send)
