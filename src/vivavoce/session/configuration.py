@@ -11,7 +11,7 @@ We differ: `model` is accepted and echoed, because clients send it in every upda
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET
@@ -20,6 +20,9 @@ from vivavoce.protocol.config import AudioInput, AudioOutput, Config, SessionCon
 from vivavoce.protocol.errors import RequestError
 from vivavoce.protocol.objects import PCM, PCMA, PCMU, AudioFormat, FunctionChoice, FunctionTool, ToolChoice
 from vivavoce.protocol.refusals import refusal
+
+MAX_CONFIG_BYTES: Final = 768 * 1024
+"""`session.updated` shows all of it, and a frame stays under 1 MiB."""
 
 _FORMATS = {"audio/pcm": PCM, "audio/pcmu": PCMU, "audio/pcma": PCMA}
 _NULLABLE = frozenset(
@@ -42,7 +45,15 @@ def updated(config: Config, patch: dict[str, Any]) -> Config:
         new = msgspec.convert(merged, Config)
     except msgspec.ValidationError as error:
         raise refusal(error, Config, merged, prefix="session") from None
+    _check_size(new)
     return _normal(new)
+
+
+def _check_size(config: Config) -> None:
+    size = len(msgspec.json.encode(config))
+    if size > MAX_CONFIG_BYTES:
+        message = f"Invalid 'session': too long. All of it may have {MAX_CONFIG_BYTES} bytes; this would be {size}."
+        raise RequestError("invalid_value", message, "session")
 
 
 def _merge(base: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:

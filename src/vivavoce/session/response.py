@@ -77,6 +77,8 @@ from vivavoce.session.specification import ResponseSpec
 MAX_DELTA_BYTES = 512 * 1024
 """A frame stays under 1 MiB, base64 included."""
 MAX_DELTA_CHARACTERS = 128 * 1024
+MAX_CHARACTERS = 150_000
+"""A response ends here: the whole of it stands in `response.done`, at up to six bytes a character."""
 
 Ending = Literal["completed", "cancelled", "incomplete", "failed"]
 Reason = Literal["turn_detected", "client_cancelled", "max_output_tokens", "content_filter"]
@@ -354,12 +356,13 @@ class LiveResponse:
         return self.spec.max_output_tokens - self.output_tokens
 
     def _affordable_text(self, text: str) -> str:
+        room = MAX_CHARACTERS - self._characters
         left = self._tokens_left()
         if left is not None:
             slack = -self._characters % CHARACTERS_PER_TOKEN
-            room = max(left, 0) * CHARACTERS_PER_TOKEN + slack
-            self.exhausted = len(text) > room
-            text = text[:room]
+            room = min(room, max(left, 0) * CHARACTERS_PER_TOKEN + slack)
+        self.exhausted = len(text) > room
+        text = text[:room]
         self._characters += len(text)
         return text
 
