@@ -17,6 +17,8 @@ from vivavoce.settings import RateLimits
 
 TEXT_ITEM = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hello."}]}
 TEXT_ONLY = {"type": "realtime", "output_modalities": ["text"]}
+SLOW = {"scripted": {"script": {"turns": [{"do": [{"say": "At once. "}, {"after_ms": 400, "say": "Later."}]}]}}}
+HANGING = {"scripted": {"script": {"turns": [{"do": [{"say": "At once. "}, {"hang": True}]}]}}}
 
 
 def run(test: Any, **settings: Any) -> None:
@@ -72,6 +74,19 @@ def test_items_are_limited() -> None:
             assert (await until(client, "error"))["error"]["code"] == "conversation_full"
 
     run(main, items=2)
+
+
+def test_an_engine_that_falls_silent_fails_the_response() -> None:
+    async def main(served: Served) -> None:
+        async with served.connect() as client:
+            await send(client, "session.update", session=TEXT_ONLY)
+            await send(client, "conversation.item.create", item=TEXT_ITEM)
+            await send(client, "response.create")
+            response = (await until(client, "response.done"))["response"]
+            assert response["status"] == "failed"
+            assert response["status_details"]["error"]["code"] == "engine_timeout"
+
+    run(main, engine_silence_seconds=0.1, engines=HANGING)
 
 
 # --- rate limits ---
@@ -138,9 +153,6 @@ def test_rate_limits_over_the_wire() -> None:
 
 
 # --- the end ---
-
-SLOW = {"scripted": {"script": {"turns": [{"do": [{"say": "At once. "}, {"after_ms": 400, "say": "Later."}]}]}}}
-HANGING = {"scripted": {"script": {"turns": [{"do": [{"say": "At once. "}, {"hang": True}]}]}}}
 
 
 def test_a_stop_lets_the_running_response_finish_and_closes_with_1001() -> None:

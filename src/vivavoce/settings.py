@@ -38,6 +38,8 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How far a client may fall behind in reading. Beyond it the connection is closed with 1008."""
     session_minutes: Annotated[float, Meta(gt=0)] = 60.0
     """How long a session may last. Then `session_expired`, and close with 1001."""
+    engine_silence_seconds: Annotated[float, Meta(gt=0)] = 120.0
+    """How long an engine may say nothing of a response. Then the response fails with `engine_timeout`."""
 
 
 class RateLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

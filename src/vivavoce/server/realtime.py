@@ -115,6 +115,7 @@ class Realtime:
             duration_seconds=seconds,
             max_items=limits.items,
             max_buffered_bytes=limits.buffered_audio_bytes,
+            engine_silence_seconds=limits.engine_silence_seconds,
             rate_limited=self._state.accounts.limited,
         )
 
