@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vivavoce import __version__
 from vivavoce.client.commands import add_replay, add_say, add_talk
+from vivavoce.client.load.command import add_bench
 from vivavoce.protocol.errors import SettingsError, VivavoceError
 
 if TYPE_CHECKING:
@@ -151,6 +152,7 @@ _COMMANDS: Final[tuple[Callable[[_Subparsers], None], ...]] = (
     lambda commands: add_say(commands, _command),
     lambda commands: add_talk(commands, _command),
     lambda commands: add_replay(commands, _command),
+    lambda commands: add_bench(commands, _command),
     _add_engines,
     _add_config,
 )
