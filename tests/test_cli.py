@@ -180,12 +180,13 @@ def test_config_shows_what_is_in_effect_as_a_settings_file(
 ) -> None:
     monkeypatch.setenv("VIVAVOCE_API_KEYS", "sk-hidden")
     file = tmp_path / "vivavoce.toml"
-    file.write_text('[engines.cascade]\nchat_model = "assistant"\napi_key = "sk-hidden"\n')
+    file.write_text('[engines.cascade]\nchat_model = "assistant"\n')
     monkeypatch.setenv("VIVAVOCE_CONFIG", str(file))
     assert main(["config", "--port", "8010", "--set", "models=a=echo"]) == 0
     shown = capsys.readouterr().out
     assert "sk-hidden" not in shown
-    assert "port = 8010\n" in shown
+    assert "\nport = 8010\n" in shown
+    assert '\n# api_keys = ["********"]\n' in shown
     again = tmp_path / "again.toml"
     again.write_text(shown)
     assert main(["config", "--config", str(again)]) == 0

@@ -261,7 +261,7 @@ def masked(settings: Settings) -> dict[str, Any]:
 
 
 def as_toml(settings: Settings) -> str:
-    """The effective settings as a settings file: secrets masked, what is not set commented out."""
+    """The effective settings as a settings file. What is not set is commented out, and so are secrets, masked."""
     lines: list[str] = []
     tree = masked(settings)
     for path in LEAVES:
@@ -269,7 +269,8 @@ def as_toml(settings: Settings) -> str:
         for key in path:
             value = value[key]
         name = ".".join(path)
-        lines.append(f"# {name} =" if value is None else f"{name} = {_toml_value(value)}")
+        text = f"{name} = {'' if value is None else _toml_value(value)}"
+        lines.append(f"# {text}".rstrip() if value is None or _MASK in text else text)
     return "\n".join(lines) + "\n"
 
 
