@@ -3,7 +3,7 @@
 A clause is what a synthesizer gets at once: long enough for a melody, short enough to begin early. The first one ends at the
 first pause of any kind, so that the voice begins while the model still writes; the later ones are whole sentences.
 
-The clauses, joined, are exactly the text, so positions in the transcript stay true. Blank space before a clause is part of it.
+The clauses, joined, are exactly the text, so positions in the transcript stay true; blank space before a clause is its own.
 Where a clause ends depends on the text alone, never on the pieces in which it came.
 """
 
