@@ -12,7 +12,9 @@ REFERENCE = ROOT / "docs" / "reference"
 
 
 def test_the_events_page_is_up_to_date() -> None:
-    assert (REFERENCE / "events.md").read_text() == page(), "run: python tools/events_reference.py > docs/reference/events.md"
+    assert (REFERENCE / "events.md").read_text() == page(), (
+        "run: python tools/events_reference.py > docs/reference/events.md"
+    )
 
 
 def test_every_code_of_an_error_is_documented() -> None:
@@ -27,3 +29,14 @@ def test_every_code_of_an_error_is_documented() -> None:
     assert len(codes) > 15
     documented = set(re.findall(r"`([a-z_]+)`", (REFERENCE / "errors.md").read_text()))
     assert codes <= documented, codes - documented
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "src").rglob("README.md")]
+    broken = [
+        f"{page.relative_to(ROOT)}: {link}"
+        for page in pages
+        for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text())
+        if not link.startswith(("http://", "https://", "mailto:")) and not (page.parent / link).exists()
+    ]
+    assert broken == []
