@@ -40,6 +40,7 @@ from vivavoce.protocol.objects import (
 )
 
 FOLDER = Path(__file__).parent / "assistant"
+DOCS = Path(__file__).parents[2] / "docs" / "how-to" / "offline-assistant.md"
 NOW = datetime(2026, 11, 22, 15, 5, tzinfo=UTC)
 """A Sunday, five past three in the afternoon."""
 
@@ -55,8 +56,8 @@ def tools() -> dict[str, FunctionTool]:
 
 
 def dialogues() -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
-    """Name and lines (place, kind, text) of every dialogue in the folder."""
-    for path in sorted(FOLDER.glob("*.md")):
+    """Name and lines (place, kind, text) of every dialogue in the folder, and of those in the docs."""
+    for path in (*sorted(FOLDER.glob("*.md")), DOCS):
         text = path.read_text(encoding="utf-8")
         for block in _BLOCK.finditer(text):
             before = text[: block.start()]

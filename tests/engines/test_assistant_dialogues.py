@@ -1,4 +1,4 @@
-"""Plays the dialogues of `assistant/*.md`."""
+"""Plays the dialogues of `assistant/*.md` and of the how-to page."""
 
 import pytest
 

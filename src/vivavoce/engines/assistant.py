@@ -21,7 +21,7 @@ from msgspec import Struct
 from vivavoce.engine_api import Generate
 from vivavoce.engines.history import words_of
 from vivavoce.engines.offline.answers import Answer, Call, answer
-from vivavoce.engines.offline.tools import is_ready, toolbox
+from vivavoce.engines.offline.tools import is_ready
 from vivavoce.engines.parts import ChatDone, ChatEvent, TextDelta, ToolCallArguments, ToolCallStarted
 from vivavoce.protocol.errors import SettingsError
 from vivavoce.protocol.objects import (
@@ -37,12 +37,17 @@ from vivavoce.registry import read_options
 CHARACTERS_PER_TOKEN: Final = 4
 """As the hosted API's texts average."""
 
+SHORT_ITEMS: Final = 64
+SHORT_INSTRUCTIONS: Final = 4_000
+SHORT_TEXT: Final = 240
+"""Up to these limits (items; characters) an answer is found on the event loop, beyond them in a thread."""
+
 _WORDS = re.compile(r"\s*\S+")
 _ARGUMENT_PIECES = re.compile(r".{1,16}", re.DOTALL)
 
 
 class Options(Struct, frozen=True):
-    """What the operator may set."""
+    """What the operator can choose: `[engines.cascade.assistant]`."""
 
     timezone: str = ""
     """Where the assistant's clock hangs, such as "Europe/Berlin"; empty: where the server runs."""
@@ -57,23 +62,30 @@ class Assistant:
     context_tokens: int = 128_000
 
     def __init__(self, options: Mapping[str, Any] | None = None, *, clock: Callable[[], datetime] | None = None) -> None:
-        self._clock = clock or _clock(read_options(options or {}, Options, "assistant").timezone)
+        self._clock = clock or _clock(read_options(options or {}, Options, "cascade.assistant").timezone)
 
     async def start(self) -> None:
         """Nothing to load."""
 
     async def reply(self, request: Generate) -> AsyncIterator[ChatEvent]:
         """Answer, word by word. At `max_output_tokens` it stops after a whole word; a call that does not fit is left out."""
-        if request.tools and not is_ready(request.tools):
-            await asyncio.to_thread(toolbox, request.tools)
+        now = self._clock()
+        found = await asyncio.to_thread(answer, request, now) if _takes_long(request) else answer(request, now)
         left = _Allowance(request.max_output_tokens)
-        found = answer(request, self._clock())
         for event in _events(request, found, left):
             yield event
         yield ChatDone("max_output_tokens" if left.exceeded else "completed", _usage(request, left.spent_characters))
 
     async def close(self) -> None:
         """Nothing to free."""
+
+
+def _takes_long(request: Generate) -> bool:
+    """Whether the answer may take more than a millisecond or two, too long for the event loop."""
+    if len(request.items) > SHORT_ITEMS or len(request.instructions) > SHORT_INSTRUCTIONS:
+        return True
+    newest = words_of(request.items[-1]) if request.items else ""
+    return len(newest) > SHORT_TEXT or (bool(request.tools) and not is_ready(request.tools))
 
 
 class _Allowance:
@@ -146,5 +158,5 @@ def _clock(timezone: str) -> Callable[[], datetime]:
     try:
         zone = ZoneInfo(timezone)
     except (KeyError, OSError, ValueError) as error:
-        raise SettingsError(f"engines.assistant.timezone: no time zone {timezone!r} here.") from error
+        raise SettingsError(f"engines.cascade.assistant.timezone: no time zone {timezone!r} here.") from error
     return lambda: datetime.now(zone)

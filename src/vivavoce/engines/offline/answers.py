@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
@@ -13,19 +14,23 @@ from vivavoce.engine_api import Generate
 from vivavoce.engines.offline import labels, results
 from vivavoce.engines.offline.comparisons import decide
 from vivavoce.engines.offline.conversation import Conversation, read_items
+from vivavoce.engines.offline.manner import apart_from_manner, in_manner
 from vivavoce.engines.offline.orders import Orders, read_orders
 from vivavoce.engines.offline.parameters import Leaf, question
 from vivavoce.engines.offline.phrases import LANGUAGES
 from vivavoce.engines.offline.plans import SORRY, plan, resume, search
 from vivavoce.engines.offline.situation import ABILITIES, WHO, Rule, Situation
-from vivavoce.engines.offline.small_talk import CANCELLED, SMALL_TALK, apart_from_manner
-from vivavoce.engines.offline.tasks import NOTES, TASKS, say_exactly
+from vivavoce.engines.offline.small_talk import CANCELLED, SMALL_TALK
+from vivavoce.engines.offline.tasks import NOTES, TASKS, literal_words
 from vivavoce.engines.offline.tools import Draft, Tool, ToolBox, forced, toolbox
 from vivavoce.engines.offline.words import MAX_CHARACTERS, NOISE_WORDS, Lexicon, keys, split, word_list
 from vivavoce.protocol.objects import FunctionChoice
 
 NOT_CAUGHT: Final = "Sorry, I did not catch that."
 MAX_QUOTED_WORDS: Final = 12
+
+_LONG_GAP = re.compile(r"(\s{8})\s+")
+"""Nobody means this much space; patterns would walk it again and again."""
 
 _RULE_WORDS: Final = Lexicon(
     word_list(
@@ -97,7 +102,7 @@ def _respond(
     if said is None:
         return Answer(_unasked(orders, conversation))
     situation = Situation(
-        text=said[:MAX_CHARACTERS],
+        text=_LONG_GAP.sub(r"\1", said[:MAX_CHARACTERS]),
         said=keys(said),
         conversation=conversation,
         background=background,
@@ -142,15 +147,15 @@ def _to_user(situation: Situation, box: ToolBox | None, *, parallel: bool) -> An
         return _carry_out([resumed.draft], parallel=parallel)
     if not _is_intelligible(situation.text):
         return Answer(SORRY + question(resumed.asked) if resumed else NOT_CAUGHT)
-    if (exactly := say_exactly(situation.text)) is not None:
-        return Answer(exactly)
+    plain, manner = apart_from_manner(situation.text)
+    if (words := literal_words(situation.text, plain)) is not None:
+        return Answer(words.text if words.exactly else in_manner(words.text, manner))
     if box and (drafts := plan(box, situation.text, situation.now)):
         return _carry_out(drafts, parallel=parallel)
-    plain, whispered = apart_from_manner(situation.said)
-    for said in _readings(plain):
+    for said in _readings(keys(plain)):
         found = _first((*TASKS, *NOTES, *SMALL_TALK), _with(situation, said))
         if found is not None:
-            return Answer(f"<whisper>{found}</whisper>" if whispered else found)
+            return Answer(in_manner(found, manner))
     if resumed:
         return Answer(SORRY + question(resumed.asked))
     if box and (found_by_search := search(box, situation.text)):

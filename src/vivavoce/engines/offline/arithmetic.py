@@ -1,7 +1,7 @@
 """Arithmetic, spoken and written: "what is twelve times seven", "15% of 80", "3+4*2". Nothing is evaluated as code.
 
 sum     = product { ("+" | "-") product }
-product = signed { ("*" | "/" | "of") signed }
+product = signed { ("*" | "/" | "of" | "off") signed }
 signed  = "-" signed | "root" signed | power
 power   = postfix [ "^" signed ]
 postfix = primary { "%" | "squared" | "cubed" | "doubled" }
@@ -57,6 +57,7 @@ _PHRASES = {
     ("squared",): "squared",
     ("cubed",): "cubed",
     ("of",): "of",
+    ("off",): "off",
     ("(",): "(",
     (")",): ")",
 }
@@ -140,10 +141,10 @@ def answer(result: Sum) -> str:
 
 def written(words: Sequence[Word]) -> str:
     """The calculation in the notation of programming languages ("12 * 7"), or nothing: the words ask for something else."""
-    if calculate(words) is None:
+    symbols = _read_symbols(words) or []
+    if calculate(words) is None or "off" in symbols:
         return ""
     notation = {"^": "**", "%": "/ 100", "squared": "** 2", "cubed": "** 3", "of": "*", "root": "sqrt"}
-    symbols = _read_symbols(words) or []
     out: list[str] = []
     for symbol in symbols:
         said = str(to_json(symbol)) if isinstance(symbol, Fraction) else notation.get(symbol, symbol)
@@ -283,10 +284,12 @@ class _Parser:
 
     def _product(self) -> Fraction:
         value = self._signed()
-        while sign := self._next_is("*", "/", "of"):
-            if sign == "of" and not self._part_stands_before_of():
+        while sign := self._next_is("*", "/", "of", "off"):
+            if sign in ("of", "off") and not self._part_stands_before_of():
                 raise _NotArithmetic
             other = self._signed()
+            if sign == "off":  # 20% off 50 leaves 80% of it
+                value = 1 - value
             if sign == "/" and other == 0:
                 raise _Refused("Nothing can be divided by zero.")
             value = _bounded(value / other if sign == "/" else value * other)

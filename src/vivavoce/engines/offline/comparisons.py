@@ -18,11 +18,13 @@ _COMPARED = re.compile(
     r"(?:equal to|equals|equal|the same as|make|makes)) (?P<right>.+)$"
 )
 _CLAIMED = re.compile(r"^(?:is|are) (?:my|the|our) (?P<thing>.+?) (?P<value>\S+)$")
+_TODAY = re.compile(rf"^is (?:it|today) (?P<name>{'|'.join((*WEEKDAYS, *MONTHS))}|\d{{4}})(?: today)?$")
+_TRUE = re.compile(r"\b(?:can|do) you hear me\b|\bare you (?:there|an? (?:machine|computer|robot|bot|program))\b")
 _LEAD: Final = ("is ", "are ")
 
 
-def decide(situation: Situation) -> bool:
-    """Whether it is so. What cannot be known is not claimed: the answer is no."""
+def decide(situation: Situation) -> bool | None:
+    """Whether it is so; None: that is not for rules to say."""
     said = situation.said
     if compared := _COMPARED.match(said):
         left, right = _value(compared["left"]), _value(compared["right"])
@@ -30,15 +32,12 @@ def decide(situation: Situation) -> bool:
             return left > right if compared["more"] else left < right if compared["less"] else left == right
     if (equal := _split_claim(said)) is not None:
         return equal
-    if re.match(r"^is (?:it|today) ", said):
-        today = (WEEKDAYS[situation.now.weekday()], MONTHS[situation.now.month - 1], str(situation.now.year))
-        return any(said.endswith(f" {name}") for name in today)
+    if named := _TODAY.match(said):
+        return named["name"] in (WEEKDAYS[situation.now.weekday()], MONTHS[situation.now.month - 1], str(situation.now.year))
     if claimed := _CLAIMED.match(said):
         fact = memory.remembered(situation.earlier, situation.background).get(claimed["thing"])
-        return fact is not None and fact.value.lower() == claimed["value"]
-    return bool(
-        re.search(r"\b(?:can|do) you hear me\b|\bare you (?:there|a (?:machine|computer|robot|bot|program))\b", said)
-    )
+        return fact.value.lower() == claimed["value"] if fact else None
+    return True if _TRUE.search(said) else None
 
 
 def _split_claim(said: str) -> bool | None:

@@ -8,8 +8,10 @@ from typing import Any, Final
 
 from vivavoce.engines.offline.dates import DATE_WORDS
 from vivavoce.engines.offline.heard import Heard
+from vivavoce.engines.offline.memory import facts_in
 from vivavoce.engines.offline.numbers import read_number
 from vivavoce.engines.offline.parameters import Leaf
+from vivavoce.engines.offline.units import is_unit
 from vivavoce.engines.offline.words import STOP_WORDS, word_set
 
 _ENDS: Final = DATE_WORDS | word_set("""
@@ -17,6 +19,10 @@ _ENDS: Final = DATE_WORDS | word_set("""
     this next like is are be will would can could should tonight later again instead not do does i you we they he she it
     """)
 """Words that end a place or a name."""
+
+_SLIPS: Final = STOP_WORDS - _ENDS - {"a", "an"}
+"""Words that may slip in before a name: "in the kitchen", "in was the kitchen"."""
+MAX_SLIPS: Final = 2
 
 _SAYING: Final = word_set("saying says that about called named titled asking containing")
 _PERSON_MARKS: Final = ("to", "call", "with", "for", "tell", "message", "email", "text", "named", "called", "phone", "ask")
@@ -54,20 +60,23 @@ def read_person(leaf: Leaf, heard: Heard) -> Any:
 
 
 def _name_from(heard: Heard, start: int, longest: int = 4) -> str:
-    """The name that begins here, or nothing: a name has no article "a", no tool's name, and is not made of small words."""
-    if heard.key(start) == "the":
-        start += 1
+    """The name that begins here, or nothing. Small words end it: a recogniser hears them where there are none."""
+    for _ in range(MAX_SLIPS):
+        if heard.key(start) in _SLIPS:
+            start += 1
     end = start
-    while end < len(heard.words) and end - start < longest:
+    while end < len(heard.words) and end - start < longest and heard.free(end, end + 1):
         key = heard.key(end)
-        if key in _ENDS or key in heard.verbs or not heard.free(end, end + 1) or not key[0].isalnum():
+        if key in _ENDS or key in heard.verbs or (key in STOP_WORDS and key != "of") or not key[0].isalnum():
             break
         if end > start and heard.text[heard.words[end - 1].end : heard.words[end].start].strip(" -.'’"):
             break
+        if read_number(heard.words, end) and not key[0].isdigit():
+            break
         end += 1
-    if end == start or heard.key(start) in STOP_WORDS:
-        return ""
-    if read_number(heard.words, start) and end - start == 1:
+    while end > start and heard.key(end - 1) == "of":
+        end -= 1
+    if end == start or is_unit(heard.key(start)) or (heard.key(start)[0].isdigit() and end == start + 1):
         return ""
     heard.take(start, end)
     return titled(heard.passage(start, end))
@@ -88,6 +97,8 @@ def read_text(leaf: Leaf, heard: Heard) -> Any:
         text: str = next(filter(None, quoted.groups()))
     elif not {"url", "link", "email", "website"}.isdisjoint(leaf.words) and (address := _ADDRESS.search(heard.text)):
         text = address.group()
+    elif leaf.words[-1] in ("key", "value") and (facts := facts_in(heard.text)):
+        text = facts[0].thing.replace(" ", "_") if leaf.words[-1] == "key" else facts[0].value
     else:
         text = _after_name(leaf, heard) or _after_mark(heard) or _longest_run(heard)
     if leaf.several and text:

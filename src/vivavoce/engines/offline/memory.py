@@ -22,6 +22,11 @@ _NAME = re.compile(
     r"\b(?:my name is|my name's|i am called|i'm called|call me|the name is) (?P<value>[^\W\d_][\w'-]*(?: [A-Z][\w'-]+)?)",
     re.IGNORECASE,
 )
+NAME_ASKED: Final = "your name?"
+"""How a question ends whose answer may be a bare name."""
+_BARE_NAME = re.compile(
+    r"^\W*(?:(?:it is|it's|i am|i'm|hi|hello) )*(?P<value>[^\W\d_][\w'-]*(?: [^\W\d_][\w'-]+)?)\W*$", re.IGNORECASE
+)
 _STATEMENT = re.compile(
     r"\b(?P<owner>my|the|our) (?P<thing>(?:[\w'-]+ ){0,4}?[\w'-]+?)(?: (?P<verb>is|are|was|will be)|'s) "
     r"(?P<value>[^.!?;\n]{1,150})",
@@ -71,10 +76,11 @@ class Fact(Struct, frozen=True):
     value: str
 
 
-def facts_in(text: str) -> list[Fact]:
-    """The facts that this message tells; none if it asks."""
+def facts_in(text: str, before: Sequence[Turn] = ()) -> list[Fact]:
+    """The facts that this message tells; none if it asks. `before` ends with the turn that it may answer."""
     text = text[:MAX_TEXT]
-    if name := _NAME.search(text):
+    asked = bool(before) and before[-1].role == "assistant" and before[-1].text.endswith(NAME_ASKED)
+    if name := _NAME.search(text) or (_BARE_NAME.match(text) if asked else None):
         value = name["value"].strip()
         value = value[:1].upper() + value[1:]
         return [Fact("name", f"your name is {value}", value)]
@@ -107,15 +113,15 @@ def remembered(turns: Iterable[Turn], background: str = "") -> dict[str, Fact]:
     for sentence in re.split(r"(?<=[.!?])\s+|\n+", background[: MAX_TEXT * 10]):
         for fact in facts_in(re.sub(r"\b[Tt]he (?:user|customer|caller)'s\b", "my", sentence)):
             facts[fact.thing] = fact
+    before: tuple[Turn, ...] = ()
     for turn in turns:
-        if turn.role != "user":
-            continue
-        if is_order_to_forget(turn.text):
+        if turn.role == "user" and is_order_to_forget(turn.text):
             _forget(facts, turn.text)
-            continue
-        for fact in facts_in(turn.text):
-            facts.pop(fact.thing, None)
-            facts[fact.thing] = fact
+        elif turn.role == "user":
+            for fact in facts_in(turn.text, before):
+                facts.pop(fact.thing, None)
+                facts[fact.thing] = fact
+        before = (turn,)
     return facts
 
 

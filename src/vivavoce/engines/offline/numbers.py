@@ -79,7 +79,7 @@ def read_ordinal(words: Sequence[Word], start: int) -> Amount | None:
     key = _key(words, start)
     if key in _ORDINALS:
         return Amount(Fraction(_ORDINALS[key]), start, start + 1)
-    if key.isdigit() and len(key) <= 2:
+    if key.isdecimal() and key.isascii() and len(key) <= 2:
         end = start + 2 if _key(words, start + 1) in ("st", "nd", "rd", "th") else start + 1
         return Amount(Fraction(int(key)), start, end)
     if key in _TEN_VALUES and _ORDINALS.get(_key(words, start + 1), 10) < 10:

@@ -16,6 +16,8 @@ from vivavoce.engines.offline.words import Lexicon, Word, name_words, split, wor
 
 MAX_LEAVES: Final = 64
 MAX_OPTIONS: Final = 256
+MAX_OPTIONS_NAMED: Final = 6
+"""Up to so many are named in the question."""
 MAX_DEPTH: Final = 3
 
 Kind = Literal[
@@ -126,7 +128,14 @@ def _leaf(path: Path, schema: Schema, item: Schema, *, required: bool) -> Leaf:
     words = tuple(name_words(name))
     options = _options(item)
     description = item.get("description", schema.get("description"))
-    kind = "enum" if options else _kind(words, item, description if isinstance(description, str) else "")
+    is_of_thing = path[-2:-1] == ("[]",) and words == ("name",)  # of a thing in a list of things, not of a person
+    kind = (
+        "enum"
+        if options
+        else "text"
+        if is_of_thing
+        else _kind(words, item, description if isinstance(description, str) else "")
+    )
     return Leaf(
         path=path,
         words=tuple(word for word in words if word not in ("is", "has", "should", "with", "the", "use")) or words,
@@ -144,7 +153,7 @@ def _leaf(path: Path, schema: Schema, item: Schema, *, required: bool) -> Leaf:
 def _options(item: Schema) -> tuple[Option, ...]:
     values = [item["const"]] if "const" in item else array(item.get("enum"))
     said = [(value, canonical(split(" ".join(name_words(str(value)))))) for value in values[:MAX_OPTIONS]]
-    return tuple(Option(value, tuple(word for word, _, _ in words)) for value, words in said if words or "const" in item)
+    return tuple(Option(value, tuple(word for word, _, _ in words)) for value, words in said if words)
 
 
 def canonical(words: tuple[Word, ...]) -> list[tuple[str, int, int]]:
@@ -172,7 +181,7 @@ def _kind(words: tuple[str, ...], item: Schema, description: str) -> Kind:
         return "date" if form == "date" else "time"
     if form == "date-time":
         return "datetime"
-    if words in (("name",), ("to",)) or (words[-1:] == ("name",) and words[0] in _WHOSE_NAME):
+    if words == ("to",) or (words[-1:] == ("name",) and (len(words) == 1 or words[0] in _WHOSE_NAME)):
         return "person"
     for kind, names in _NAMES.items():
         if not names.isdisjoint(words):
@@ -187,22 +196,32 @@ def _unit(words: tuple[str, ...], description: str) -> str:
     return named or next((word for word in name_words(description) if len(word) > 2 and is_unit(word)), "")
 
 
+_QUESTIONS: Final[dict[Kind, str]] = {
+    "boolean": "{name}: yes or no?",
+    "person": "Who is the {name}?",
+    "time": "At what time?",
+    "datetime": "When?",
+    "text": "What is the {name}?",
+    "expression": "What is the {name}?",
+    "code": "What is the {name}?",
+}
+"""How to ask, by kind. The kinds that are not here: "Which city?"."""
+
+
 def question(leaf: Leaf) -> str:
     """How to ask for it: "Which city?"."""
     name = " ".join(leaf.words)
-    if leaf.kind == "enum" and 1 < len(leaf.options) <= 6:
+    if leaf.kind == "enum" and 1 < len(leaf.options) <= MAX_OPTIONS_NAMED:
         said = [" ".join(name_words(str(option.value))) or str(option.value) for option in leaf.options]
         return f"Which {name}: {', '.join(said[:-1])} or {said[-1]}?"
-    if leaf.kind == "boolean":
-        return f"{name.capitalize()}: yes or no?"
-    if leaf.kind == "person":
-        return "For whom?" if name in ("name", "to") else f"Who is the {name}?"
     if leaf.kind == "number":
         things = leaf.unit or (name if name.endswith(("s", "people", "children")) else "")
-        return f"{f'How many {things}' if things else f'What {name}'}{_range(leaf.item)}?"
-    if leaf.kind in ("time", "datetime"):
-        return "At what time?" if leaf.kind == "time" else "When?"
-    return f"What is the {name}?" if leaf.kind in ("text", "expression", "code") else f"Which {name}?"
+        return f"{f'How many {things}' if things else f'What is the {name}'}{_range(leaf.item)}?"
+    if leaf.kind == "person" and name in ("to", "who"):
+        return "To whom?" if name == "to" else "Who?"
+    asked = "What is the {name}?" if "name" in leaf.words else _QUESTIONS.get(leaf.kind, "Which {name}?")
+    asked = asked.format(name=name)
+    return asked[:1].upper() + asked[1:]
 
 
 def _range(schema: Schema) -> str:

@@ -21,6 +21,8 @@ from vivavoce.engines.offline.units import factor
 from vivavoce.engines.offline.words import STOP_WORDS, Word, keys, name_words, split, stem, word_set
 
 MAX_CLAUSES: Final = 6
+MAX_QUESTION: Final = 300
+"""Characters. No question of ours is longer."""
 MAX_ROUNDS: Final = 8
 """Questions about one call."""
 
@@ -140,7 +142,7 @@ def resume(box: ToolBox, turns: Sequence[Turn], now: datetime) -> Resumed | None
     `turns` ends with the user. What was asked is seen from the words of the assistant, as far as they were heard.
     """
     rounds = 0
-    while rounds < MAX_ROUNDS and _asked(turns, rounds + 1):
+    while rounds < MAX_ROUNDS and _asked(box, turns, rounds + 1):
         rounds += 1
     for asked in range(rounds, 0, -1):
         if resumed := _replay(box, turns[len(turns) - 1 - 2 * asked :], now):
@@ -148,10 +150,10 @@ def resume(box: ToolBox, turns: Sequence[Turn], now: datetime) -> Resumed | None
     return None
 
 
-def _asked(turns: Sequence[Turn], rounds: int) -> bool:
-    """Whether there was a user's turn and a question, this many rounds ago."""
+def _asked(box: ToolBox, turns: Sequence[Turn], rounds: int) -> bool:
+    """Whether there was a user's turn and a question of ours, this many rounds ago."""
     at = len(turns) - 2 * rounds
-    return at >= 1 and turns[at].role == "assistant" and turns[at - 1].role == "user"
+    return at >= 1 and turns[at].role == "assistant" and turns[at - 1].role == "user" and box.asks(_spoken(turns[at]))
 
 
 def _replay(box: ToolBox, turns: Sequence[Turn], now: datetime) -> Resumed | None:
@@ -164,7 +166,7 @@ def _replay(box: ToolBox, turns: Sequence[Turn], now: datetime) -> Resumed | Non
     asked: Leaf | None = None
     for spoken, answer in zip(turns[1::2], turns[2::2], strict=True):
         asked = call.missing
-        if asked is None or not _is_question(spoken.text, asked):
+        if asked is None or not _is_question(spoken, asked):
             return None
         values = _answered(call, asked, answer.text, now)
         understood = asked.path in values
@@ -174,10 +176,15 @@ def _replay(box: ToolBox, turns: Sequence[Turn], now: datetime) -> Resumed | Non
     return Resumed(call, understood, asked)
 
 
-def _is_question(spoken: str, leaf: Leaf) -> bool:
+def _is_question(spoken: Turn, leaf: Leaf) -> bool:
     """Whether this is our question, or the beginning of it: it may have been interrupted."""
-    said = keys(spoken.removeprefix(SORRY))
+    said = _spoken(spoken)
     return bool(said) and keys(question(leaf)).startswith(said)
+
+
+def _spoken(turn: Turn) -> str:
+    """What the assistant said, as far as it was heard, without the apology before it."""
+    return keys(turn.text[: 2 * MAX_QUESTION].removeprefix(SORRY))[:MAX_QUESTION]
 
 
 def _answered(call: Draft, asked: Leaf, answer: str, now: datetime) -> Values:

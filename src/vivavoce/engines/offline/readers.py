@@ -7,22 +7,21 @@ what can hardly be mistaken comes first (enums, dates, numbers with their unit),
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, time
-from fractions import Fraction
 from typing import Any, Final
 
 from vivavoce.engines.offline import arithmetic
 from vivavoce.engines.offline.dates import find_date, find_time
 from vivavoce.engines.offline.free_text import bare_answer, read_person, read_place, read_text
 from vivavoce.engines.offline.heard import Heard
-from vivavoce.engines.offline.numbers import HOMOPHONES, Amount, find_numbers, to_json
+from vivavoce.engines.offline.numbers import find_numbers
 from vivavoce.engines.offline.parameters import Kind, Leaf, Option, Values, canonical
 from vivavoce.engines.offline.phrases import LANGUAGES
+from vivavoce.engines.offline.quantities import bare_number, homophone, read_quantity
 from vivavoce.engines.offline.schema import Document
 from vivavoce.engines.offline.synonyms import synonyms
-from vivavoce.engines.offline.units import factor, is_unit
-from vivavoce.engines.offline.words import STOP_WORDS, stem, word_set
+from vivavoce.engines.offline.words import STOP_WORDS, is_ordinary, stem, word_set
 
 _ORDER: Final[tuple[Kind, ...]] = (
     "enum", "datetime", "date", "time", "expression", "code", "number", "language", "place", "boolean", "person", "text",
@@ -69,25 +68,45 @@ def _shaped(leaf: Leaf, value: Any, document: Document) -> Any:
 
 def _read_enum(leaf: Leaf, heard: Heard) -> Any:
     """The option that is named; several, where the place takes several."""
-    found: list[tuple[float, int, int, Option]] = []
     said = canonical(heard.words)
     corrected = [_corrected(leaf, word) for word, _, _ in said]
+    found = _named_options(leaf, said, corrected) or _half_named_options(leaf, said)
+    chosen: list[tuple[int, Any]] = []
+    for _, start, end, option in sorted(found, key=lambda hit: (-hit[0], hit[1])):
+        if heard.free(start, end) and option.value not in [value for _, value in chosen]:
+            heard.take(start, end)
+            if not leaf.several:
+                return option.value
+            chosen.append((start, option.value))
+    return [value for _, value in sorted(chosen, key=lambda hit: hit[0])] or None
+
+
+_Hit = tuple[float, int, int, Option]
+"""How sure, the words `[start, end)`, and the option that they name."""
+
+
+def _named_options(leaf: Leaf, said: Sequence[tuple[str, int, int]], corrected: Sequence[tuple[str, float]]) -> list[_Hit]:
+    found: list[_Hit] = []
+    present = {word for word, _ in corrected}
     for option in leaf.options:
+        if option.words[0] not in present:
+            continue
         length = len(option.words)
         for at in range(len(said) - length + 1):
             run = corrected[at : at + length]
-            start, end = said[at][1], said[at + length - 1][2]
-            if tuple(word for word, _ in run) == option.words and length and heard.free(start, end):
-                found.append((sum(sure for _, sure in run), start, end, option))
-    found.sort(key=lambda hit: (-hit[0], hit[1]))
-    chosen: list[tuple[Any, int]] = []
-    for _, start, end, option in found:
-        if heard.free(start, end) and option.value not in [value for value, _ in chosen]:
-            heard.take(start, end)
-            chosen.append((option.value, start))
-            if not leaf.several:
-                return option.value
-    return [value for value, _ in sorted(chosen, key=lambda hit: hit[1])] or None
+            if tuple(word for word, _ in run) == option.words:
+                found.append((sum(sure for _, sure in run), said[at][1], said[at + length - 1][2], option))
+    return found
+
+
+def _half_named_options(leaf: Leaf, said: Sequence[tuple[str, int, int]]) -> list[_Hit]:
+    """ "Human" for the option `simulated_human`, if no other option has the word."""
+    found: list[_Hit] = []
+    for word, start, end in said:
+        options = [option for option in leaf.options if len(option.words) > 1 and word in option.words]
+        if len(options) == 1 and not is_ordinary(word):
+            found.append((0.5, start, end, options[0]))
+    return found
 
 
 def _corrected(leaf: Leaf, word: str) -> tuple[str, float]:
@@ -115,65 +134,6 @@ def _nearest_option(leaf: Leaf, heard: Heard) -> Any:
         if len(near) == 1 and word.key not in STOP_WORDS:
             return near[0]
     return None
-
-
-def _read_number(leaf: Leaf, heard: Heard) -> Any:
-    amounts = [amount for amount in find_numbers(heard.words) if heard.free(amount.start, amount.end)]
-    if leaf.several:
-        values = [to_json(_converted(leaf, heard, amount)[0]) for amount in amounts]
-        for amount in amounts:
-            heard.take(amount.start, amount.end)
-        return values or None
-    if leaf.unit and (measured := _measured(leaf, heard, amounts)) is not None:
-        return to_json(measured)
-    ranked = sorted(amounts, key=lambda amount: -_nearness(leaf, heard, amount))
-    for amount in ranked:
-        if (
-            heard.key(amount.end) != ""
-            and is_unit(heard.key(amount.end))
-            and leaf.unit
-            and not _converted(leaf, heard, amount)[1]
-        ):
-            continue
-        if heard.key(amount.start) == "one" and not leaf.required and not _nearness(leaf, heard, amount):
-            continue
-        value, with_unit = _converted(leaf, heard, amount)
-        heard.take(amount.start, amount.end + with_unit)
-        return to_json(value)
-    return None
-
-
-def _measured(leaf: Leaf, heard: Heard, amounts: list[Amount]) -> Fraction | None:
-    """All that is said in units of the right kind: "an hour", "five minutes and thirty seconds"."""
-    total = None
-    for amount in amounts:
-        scale = factor(heard.key(amount.end), leaf.unit)
-        if scale is not None:
-            heard.take(amount.start, amount.end + 1)
-            total = (total or 0) + amount.value * scale
-    for at, word in enumerate(heard.words):
-        if word.key in ("a", "an") and total is None and (scale := factor(heard.key(at + 1), leaf.unit)) is not None:
-            heard.take(at, at + 2)
-            total = scale
-    return total
-
-
-def _converted(leaf: Leaf, heard: Heard, amount: Amount) -> tuple[Fraction, bool]:
-    """The amount in the place's unit, and whether it was said with a unit."""
-    scale = factor(heard.key(amount.end), leaf.unit) if leaf.unit else None
-    return (amount.value, False) if scale is None else (amount.value * scale, True)
-
-
-def _nearness(leaf: Leaf, heard: Heard, amount: Amount) -> int:
-    """How plainly the number belongs here: 2 with the unit, 1 beside the place's name, 0 otherwise."""
-    if leaf.unit and factor(heard.key(amount.end), leaf.unit) is not None:
-        return 2
-    beside = {stem(heard.key(at)) for at in (amount.start - 1, amount.start - 2, amount.end)}
-    return int(not beside.isdisjoint(map(stem, leaf.words)))
-
-
-def _homophone(leaf: Leaf, heard: Heard) -> int | None:
-    return next((HOMOPHONES[word.key] for word in heard.words if word.key in HOMOPHONES), None)
 
 
 def _read_boolean(leaf: Leaf, heard: Heard) -> bool | None:
@@ -260,7 +220,7 @@ def _read_nothing(leaf: Leaf, heard: Heard) -> None:
 
 _READERS: Final[dict[Kind, Callable[[Leaf, Heard], Any]]] = {
     "enum": _read_enum,
-    "number": _read_number,
+    "number": read_quantity,
     "boolean": _read_boolean,
     "date": _read_date,
     "time": _read_time,
@@ -276,7 +236,7 @@ _READERS: Final[dict[Kind, Callable[[Leaf, Heard], Any]]] = {
 
 _ANSWER_READERS: Final[dict[Kind, tuple[Callable[[Leaf, Heard], Any], ...]]] = {
     "enum": (_read_enum, _nearest_option),
-    "number": (_read_number, _homophone),
+    "number": (read_quantity, bare_number, homophone),
     "boolean": (_yes_or_no,),
     "place": (bare_answer,),
     "person": (bare_answer,),

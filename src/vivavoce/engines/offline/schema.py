@@ -127,14 +127,16 @@ class Document:
                 break
         return merged
 
-    def branches(self, schema: Schema) -> list[Schema]:
+    def branches(self, schema: Schema, depth: int = 0) -> list[Schema]:
         """The alternatives of `anyOf` and `oneOf`, each with what stands beside them, null last; or the schema alone."""
         options = array(schema.get("anyOf")) or array(schema.get("oneOf"))
-        if not options:
+        if not options or depth > 2:
             return [schema]
         rest = {key: value for key, value in schema.items() if key not in ("anyOf", "oneOf")}
-        found = [{**rest, **self.resolve(option)} for option in options[:MAX_PARTS]]
-        return sorted(found, key=lambda branch: kinds(branch) == ("null",))
+        found: list[Schema] = []
+        for option in options[:MAX_PARTS]:
+            found += self.branches({**rest, **self.resolve(option)}, depth + 1)
+        return sorted(found[:MAX_PARTS], key=lambda branch: kinds(branch) == ("null",))
 
     def fits(self, value: Any, schema: Any, depth: int = 0) -> bool:
         """Whether the value validates. False also where this module does not know."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from vivavoce.engines.offline import memory
+from vivavoce.engines.offline.comparisons import decide
 from vivavoce.engines.offline.phrases import JOKES, SECRETS, STORIES
 from vivavoce.engines.offline.situation import ABILITIES, WHO, Rule, Situation, rule
 from vivavoce.engines.offline.words import name_words
@@ -76,6 +77,12 @@ def _story(situation: Situation, match: re.Match[str]) -> str:
     return _next(situation, STORIES)
 
 
+def _decide(situation: Situation, match: re.Match[str]) -> str | None:
+    """A question that can be decided; most cannot."""
+    is_so = decide(situation)
+    return None if is_so is None else "Yes." if is_so else "No."
+
+
 def _whisper(situation: Situation, match: re.Match[str]) -> str:
     """ "Whisper a secret", "whisper good night"."""
     what = _WHISPERED.sub("", situation.text).strip()
@@ -98,6 +105,7 @@ SMALL_TALK: Final[tuple[Rule, ...]] = (
         r"\byour name\b",
         r"\bwho am i (?:talking|speaking) (?:to|with)\b",
         r"\bwho is (?:this|there)\b",
+        r"\bwho (?:made|built|created|wrote) you\b",
         r"\b(?:which|what) model\b",
         r"\bare you (?:a |an |really |chat )*"
         r"(?:human|robot|bot|person|real|ai|machine|computer|gpt|chatgpt|assistant|alive)\b",
@@ -115,6 +123,7 @@ SMALL_TALK: Final[tuple[Rule, ...]] = (
         r"\bhow are you\b",
         r"\bhow do you (?:do|feel)\b",
         r"\bhow is it going\b",
+        r"\bwhat is up\b",
     ),
     rule(
         "Yes, I hear you.",
@@ -126,6 +135,7 @@ SMALL_TALK: Final[tuple[Rule, ...]] = (
         _greet,
         rf"{_PLEASE}(?:hello|hi|hey|howdy|greetings|hallo|good (?:morning|afternoon|evening)|say hello|nice to meet you)\b",
     ),
+    rule(_decide, r"^(?:is|are|does) "),
     rule(_goodbye, r"\b(?:goodbye|good bye|bye|see you|good night|farewell)\b"),
     rule("You are welcome.", r"\b(?:thanks|thank)\b"),
     rule("No problem.", r"^(?:i am |so )*sorry\b"),
@@ -139,9 +149,3 @@ SMALL_TALK: Final[tuple[Rule, ...]] = (
     ),
 )
 """In this order."""
-
-
-def apart_from_manner(said: str) -> tuple[str, bool]:
-    """The words without "in a whisper", and whether that was there: it asks for a tone, not for a thing."""
-    without = re.sub(r"\b(?:in a whisper|in whispers|whispering|while whispering)\b", "", said)
-    return " ".join(without.split()), without != said

@@ -31,6 +31,7 @@ _GROUPS: Final = (
     "news headlines",
     "joke funny",
     "note write",
+    "memory remember save store",
     "delete remove",
     "add append put insert",
     "stop halt pause",

@@ -6,8 +6,11 @@ import re
 from datetime import timedelta
 from typing import Final
 
+from msgspec import Struct
+
 from vivavoce.engines.offline import arithmetic, memory
 from vivavoce.engines.offline.dates import MONTHS, find_date, say_date, say_time
+from vivavoce.engines.offline.manner import without_tags
 from vivavoce.engines.offline.numbers import find_numbers, in_words
 from vivavoce.engines.offline.phrases import LANGUAGES
 from vivavoce.engines.offline.situation import Rule, Situation, rule
@@ -18,48 +21,73 @@ MAX_SPELLED: Final = 40
 
 _SAY = re.compile(
     r"^(?:please |now |then |ok |okay |can you |could you |would you |will you )*"
-    r"(?:say|repeat after me|repeat the (?:words?|sentence|phrase)|repeat exactly|"
-    r"(?:reply|respond|answer)(?: only| just)?(?: with)?(?= exactly|:| with|\b.*[\"“]))"
-    r"(?P<exactly>(?: back| only| just)*(?: exactly| precisely| verbatim)?)(?: back to me)?"
-    r"(?: the (?:exact )?(?:words?|phrase|sentence|following))*(?: to me)?\s*[:,]?\s+(?P<what>\S.*)$",
+    r"(?:say|repeat after me|repeat the (?:words?|sentence|phrase)|repeat(?= exactly)|"
+    r"(?:reply|respond|answer)(?: only| just)*(?: with|(?= exactly\b)|(?=:)))"
+    r"(?: back| only| just)*(?P<exactly>(?: exactly| precisely| verbatim)?)(?: back to me| to me)?"
+    r"(?: the)?(?: (?:exact|single|following|words?|phrase|sentence))*\s*[:,]?\s+(?P<what>\S.*)$",
     re.IGNORECASE | re.DOTALL,
 )
 _NOT_TO_SAY = re.compile(r"^(?:that|it|this|something|anything|what|nothing|my|your|again|so)\b", re.IGNORECASE)
-_WRAPPED = re.compile(r"^([\"“‘'])(?P<inner>[^\"“”]*)([\"”’'])[.!?]?$", re.DOTALL)
+_WRAPPED = re.compile(
+    r"^[\"“‘'](?P<inner>[^\"“”]*)[\"”’'](?:[ ,]*(?:and nothing else|and nothing more|only|please))?[.!?]*$", re.DOTALL
+)
 
 _LANGUAGE: Final = "|".join(LANGUAGES)
+_IN_LANGUAGE = re.compile(rf"\bin (?:{_LANGUAGE})\W*$", re.IGNORECASE)
 _PHRASE: Final = {
     "hello": "hello", "hi": "hello", "hey": "hello", "goodbye": "goodbye", "bye": "goodbye", "good bye": "goodbye",
     "thank you": "thank you", "thanks": "thank you",
 }  # fmt: skip
 
 
-def say_exactly(text: str) -> str | None:
-    """ "Say exactly: X": X, letter for letter, without quotes around it. None: nothing of that kind was asked."""
+class Literal(Struct, frozen=True):
+    """Words to be said as they are."""
+
+    text: str
+    exactly: bool
+    """Letter for letter, whatever they may seem to mean."""
+
+
+def literal_words(text: str, plain: str) -> Literal | None:
+    """ "Say exactly: X" gives X, without quotes around it; "say X" too, but for a manner that X ends with.
+
+    `plain` is the text without the words for its manner. None: nothing of that kind was asked.
+    """
     match = _SAY.match(text.strip())
     if match is None:
         return None
-    what = match["what"].strip()
-    if wrapped := _WRAPPED.match(what):
-        return wrapped["inner"].strip() or None
-    if not match["exactly"].strip() and (
-        _NOT_TO_SAY.match(what) or re.search(rf"\bin (?:{_LANGUAGE})\W*$", what, re.IGNORECASE)
-    ):
+    if exactly := bool(match["exactly"].strip()):
+        return Literal(_unwrapped(match["what"]), exactly)
+    match = _SAY.match(plain.strip())
+    what = _unwrapped(match["what"]) if match else ""
+    if not what or _NOT_TO_SAY.match(what) or _IN_LANGUAGE.search(what):
         return None
-    return what
+    return Literal(what, exactly)
+
+
+def _unwrapped(what: str) -> str:
+    """Without the quotes around all of it."""
+    wrapped = _WRAPPED.match(what.strip())
+    return (wrapped["inner"] if wrapped else what).strip()
 
 
 def _say_in(situation: Situation, match: re.Match[str]) -> str:
     phrase = _PHRASE.get(match["phrase"].strip())
     if phrase is None:
-        return f"I only know hello, goodbye and thank you in {match['language'].capitalize()}."
+        return _few_words(situation, match)
     return LANGUAGES[match["language"]][phrase]
 
 
+def _few_words(situation: Situation, match: re.Match[str]) -> str:
+    if match["language"] == "english":
+        return "Yes, and little else."
+    return f"I only know hello, goodbye and thank you in {match['language'].capitalize()}."
+
+
 def _repeat(situation: Situation, match: re.Match[str]) -> str:
-    """The last words of ours that were heard."""
+    """The last words of ours that were heard, without the tags for their manner."""
     spoken = [turn.text for turn in situation.earlier if turn.role == "assistant" and turn.text]
-    return spoken[-1] if spoken else "I have not said anything yet."
+    return without_tags(spoken[-1]) if spoken else "I have not said anything yet."
 
 
 def _repeat_user(situation: Situation, match: re.Match[str]) -> str:
@@ -75,7 +103,7 @@ def _take_note(situation: Situation, match: re.Match[str]) -> str | None:
     text = situation.text
     if memory.is_order_to_forget(text):
         return "All right, I forget that."
-    facts = memory.facts_in(text)
+    facts = memory.facts_in(text, situation.earlier[-1:])
     if not facts:
         return None
     if facts[0].thing == "name":
@@ -162,8 +190,9 @@ TASKS: Final[tuple[Rule, ...]] = (
         r"\b(?:pardon|come again|one more time)\b",
         r"\bi did not (?:catch|hear|understand) (?:that|you|it)\b",
     ),
-    rule(_repeat_user, r"\bwhat did i (?:just )?say\b", r"\brepeat what i\b"),
+    rule(_repeat_user, r"\bwhat did i (?:just )?(?:say|ask)\b", r"\brepeat what i\b"),
     rule(_say_in, rf"\b(?:say|translate)\b (?P<phrase>[a-z ]{{2,40}}?) (?:in|into|to) (?P<language>{_LANGUAGE})\b"),
+    rule(_few_words, rf"\b(?:do|can) you (?:speak|know|talk) (?P<language>{_LANGUAGE})\b"),
     rule(_recall, *memory.QUESTIONS),
     rule(
         _calculate,

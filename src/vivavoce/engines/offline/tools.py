@@ -17,12 +17,12 @@ from msgspec import UNSET, Struct
 
 from vivavoce.engines.offline import arithmetic
 from vivavoce.engines.offline.heard import Heard
-from vivavoce.engines.offline.parameters import Leaf, Values, assemble, flatten, standing
+from vivavoce.engines.offline.parameters import Leaf, Values, assemble, flatten, question, standing
+from vivavoce.engines.offline.quantities import has_unit
 from vivavoce.engines.offline.readers import read
 from vivavoce.engines.offline.samples import samples
 from vivavoce.engines.offline.schema import Document
 from vivavoce.engines.offline.synonyms import synonyms
-from vivavoce.engines.offline.units import factor
 from vivavoce.engines.offline.words import STOP_WORDS, Lexicon, Word, keys, name_words, split, stem, word_set
 from vivavoce.protocol.objects import FunctionTool
 
@@ -42,12 +42,14 @@ _GENERIC: Final = word_set("""
     """)
 """Words of names and descriptions that fit any tool."""
 
-_FILLED: Final = {"enum": 2.0, "expression": 3.0, "boolean": 1.0, "text": 0.0, "person": 0.0, "other": 0.0}
+_FILLED: Final = {"enum": 2.0, "expression": 3.0, "boolean": 0.5, "text": 0.0, "person": 0.0, "other": 0.0}
 """Points for a filled place, by kind; 0.5 for the kinds that are not here."""
 
 _REFUSALS: Final = ("do not", "never", "please do not", "you should not")
 _REMARKS: Final = ("i like", "i love", "i hate", "i am", "i was", "i went", "i think", "it is", "it was", "thank")
 """How sentences begin that ask for nothing."""
+_NOTES: Final = ("remember ", "please remember ")
+"""How sentences begin that only a tool with a memory is asked for."""
 
 
 class Tool(Struct, frozen=True):
@@ -78,6 +80,13 @@ class Choice(Struct, frozen=True):
     tool: Tool
     values: Values
     points: float
+    named: float
+    """Points for words of the tool's name alone."""
+
+    @property
+    def rank(self) -> float:
+        """Points, and a little more where nothing would have to be asked for."""
+        return self.points + (0.5 if all(leaf.path in self.values for leaf in self.tool.leaves if leaf.required) else 0.0)
 
 
 class ToolBox:
@@ -90,30 +99,37 @@ class ToolBox:
         for at, (tool, source) in enumerate(zip(self.tools, tools, strict=False)):
             self._add_vocabulary(at, tool, source)
         self._lexicon = Lexicon(self._points)
+        self._questions = {keys(question(leaf)) for tool in self.tools for leaf in tool.leaves if leaf.required}
 
     def named(self, name: str) -> Tool | None:
         """The tool of this name."""
         return next((tool for tool in self.tools if tool.name == name), None)
+
+    def asks(self, said: str) -> bool:
+        """Whether these words, as `keys` gives them, are or begin one of the questions for something missing."""
+        return said in self._questions or (said != "" and any(asked.startswith(said) for asked in self._questions))
 
     def choose(self, text: str, now: datetime) -> Choice | None:
         """The tool that the words ask for, or None: they ask for none."""
         begin = keys(text[:40])
         if begin.startswith(_REFUSALS + _REMARKS):
             return None
-        for choice, enough in self.rank(text, now)[:1]:
-            calculates = any(leaf.kind == "expression" for leaf in choice.tool.leaves)
-            if enough and (calculates or arithmetic.calculate(split(text)) is None):
+        ranked = self.rank(text, now)
+        if begin.startswith(_NOTES):
+            ranked = [(choice, True) for choice, _ in ranked if "remember" in choice.tool.verbs]
+        for choice, enough in ranked[:1]:
+            if enough and (_calculates(choice) or arithmetic.calculate(split(text)) is None):
                 return choice
         return None
 
     def rank(self, text: str, now: datetime) -> list[tuple[Choice, bool]]:
         """The tools that the words have to do with, best first, each with whether it is enough for a call."""
         words = split(text)
-        named = self._count_names(words)
-        ranked = []
-        for at in sorted(named, key=lambda at: -named[at])[:SHORTLIST]:
-            ranked.append(self._judge(at, text, words, now))
-        return sorted(ranked, key=lambda entry: (-entry[1], -entry[0].points, -len(entry[0].values)))
+        points = self._points_by_word(words)
+        total = self._total(points, words)
+        best = sorted(total, key=lambda at: -total[at])[:SHORTLIST]
+        ranked = [self._judge(at, text, points, now) for at in best]
+        return sorted(ranked, key=lambda entry: (not entry[1], -entry[0].rank, -entry[0].named))
 
     def _add_vocabulary(self, at: int, tool: Tool, source: FunctionTool) -> None:
         said = [word for word in name_words(tool.name) if word not in STOP_WORDS]
@@ -140,48 +156,59 @@ class ToolBox:
         tools = table.setdefault(word, {})
         tools[at] = max(points, tools.get(at, 0.0))
 
-    def _count_names(self, words: Iterable[Word]) -> dict[int, float]:
-        """Points by tool for the words alone."""
+    def _total(self, points: Iterable[dict[int, float]], words: Sequence[Word]) -> dict[int, float]:
+        """Points by tool for the words alone: enough to see which tools are worth a closer look."""
         total: dict[int, float] = {}
-        for points in self._points_by_word(words):
-            for at, value in points.items():
+        for by_tool in points:
+            for at, value in by_tool.items():
                 total[at] = total.get(at, 0.0) + value
-        if arithmetic.calculate(tuple(words)) is not None:
+        if arithmetic.calculate(words) is not None:
             for at, tool in enumerate(self.tools):
                 if any(leaf.kind == "expression" for leaf in tool.leaves):
                     total[at] = total.get(at, 0.0) + 1.0
         return total
 
-    def _points_by_word(self, words: Iterable[Word]) -> list[dict[int, float]]:
-        """For each word that says something, the tools that it speaks for. A repeated word counts once."""
+    def _points_by_word(self, words: Sequence[Word]) -> list[dict[int, float]]:
+        """For each word, the tools that it speaks for. A word that is said again counts only once."""
         found: list[dict[int, float]] = []
-        for key in dict.fromkeys(word.key for word in words):
-            points = dict(self._told.get(stem(key), {})) if key not in STOP_WORDS else {}
-            if (hit := self._lexicon.find(key)) and (key not in STOP_WORDS or hit[0] == key):
-                for at, value in self._points[hit[0]].items():
-                    points[at] = max(points.get(at, 0.0), value * hit[1] * (0.25 if key in STOP_WORDS else 1.0))
-            if points or key not in STOP_WORDS:
-                found.append(points)
+        seen: set[str] = set()
+        for word in words:
+            found.append({} if word.key in seen else self._points_of(word.key))
+            seen.add(word.key)
         return found
 
-    def _judge(self, at: int, text: str, words: Sequence[Word], now: datetime) -> tuple[Choice, bool]:
+    def _points_of(self, key: str) -> dict[int, float]:
+        hit = self._lexicon.find(key)
+        if key in STOP_WORDS:  # "on" and "to" say little, even where a parameter is named so
+            return {at: value / 4 for at, value in self._points[key].items()} if hit and hit[0] == key else {}
+        points = dict(self._told.get(stem(key), {}))
+        if hit:
+            for at, value in self._points[hit[0]].items():
+                points[at] = max(points.get(at, 0.0), value * hit[1])
+        return points
+
+    def _judge(self, at: int, text: str, points: Sequence[dict[int, float]], now: datetime) -> tuple[Choice, bool]:
+        """The tool with what the words fill in, and whether it all is enough for a call."""
         tool = self.tools[at]
         heard = Heard(text, now, tool.verbs)
         values = read(tool.leaves, heard, Document(tool.parameters))
-        by_word = [points.get(at, 0.0) for points in self._points_by_word(words)]
+        filled = [leaf for leaf in tool.leaves if leaf.path in values]
+        by_word = [by_tool.get(at, 0.0) for by_tool in points]
         named = sum(value for value in by_word if value > 1.0)
-        told = min(2.0, sum(value for value in by_word if value <= 1.0))
-        filled = sum(_points_for(leaf, values[leaf.path], heard) for leaf in tool.leaves if leaf.path in values)
-        counted = min(told, 1.0) if any(leaf.kind == "enum" and leaf.path in values for leaf in tool.leaves) else told
-        points = named + counted + filled
-        said = [index for index, word in enumerate(words) if word.key not in STOP_WORDS]
-        explained = [index for index in said if not heard.free(index, index + 1) or self._speaks_for(at, words[index])]
+        told = sum(value for value in by_word if value <= 1.0)
+        # The words of an enum's values are among those of the tool: not to be counted twice.
+        told = min(told, 1.0 if any(leaf.kind == "enum" for leaf in filled) else 2.0)
+        total = named + told + sum(_points_for(leaf, values[leaf.path], heard) for leaf in filled)
+        said = [index for index, word in enumerate(heard.words) if word.key not in STOP_WORDS]
+        explained = [index for index in said if by_word[index] > 0 or not heard.free(index, index + 1)]
         nearly_all = bool(said) and len(explained) > 0.6 * len(said)
-        enough = points >= ENOUGH or (points >= ENOUGH_IF_ALL and nearly_all)
-        return Choice(tool, values, points), enough
+        return Choice(tool, values, total, named), total >= ENOUGH or (total >= ENOUGH_IF_ALL and nearly_all)
 
-    def _speaks_for(self, at: int, word: Word) -> bool:
-        return any(points.get(at, 0.0) > 0 for points in self._points_by_word([word]))
+
+def _calculates(choice: Choice) -> bool:
+    """Whether the tool takes calculations: as an expression, or as two numbers. Others do not get what we calculate."""
+    numbers = [leaf for leaf in choice.tool.leaves if leaf.kind == "number" and leaf.path in choice.values]
+    return len(numbers) > 1 or any(leaf.kind == "expression" for leaf in choice.tool.leaves)
 
 
 def _points_for(leaf: Leaf, value: Any, heard: Heard) -> float:
@@ -189,7 +216,7 @@ def _points_for(leaf: Leaf, value: Any, heard: Heard) -> float:
         said = {word for option in leaf.options if option.value == value for word in option.words}
         return 0.5 if said and said <= STOP_WORDS else 2.0
     if leaf.kind == "number" and leaf.unit:
-        return 1.5 if any(factor(word.key, leaf.unit) is not None for word in heard.words) else 0.5
+        return 1.5 if has_unit(leaf, heard) else 0.5
     return _FILLED.get(leaf.kind, 0.5)
 
 

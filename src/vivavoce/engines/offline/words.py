@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
-MAX_CHARACTERS = 2_000
+MAX_CHARACTERS = 1_000
 """How much of one message is read. Nobody says more in one turn; a pasted book must not hold up the event loop."""
 
 
@@ -56,7 +56,8 @@ NOISE_WORDS = word_set("uh um er ah oh hm hmm mhm huh eh the a an i you and of t
 
 STOP_WORDS = NOISE_WORDS | word_set("""
     am are be been was were do does did done have has had can could would will shall should may might must me my mine
-    your yours he she we us our they them their its this these those there here what which who whom whose where when why how
+    your yours he him his she her we us our they them their its this these those there here what which who whom
+    whose where when why how
     at by for from on with about into onto out up down off over as if then than not no yes please thanks thank
     some any all just now also too very really well okay ok hey like want need let go going get got give tell know
     i'd i'll more much many
@@ -72,6 +73,11 @@ _ORDINARY = STOP_WORDS | word_set("""
     because through before after between under while where hear heard hard part place case point number group problem fact
     """)
 """Words so frequent that they are what they seem: never taken for a neighbour in spelling or sound."""
+
+
+def is_ordinary(key: str) -> bool:
+    """Whether the word is too frequent, or too short, to mean something in particular."""
+    return key in _ORDINARY or len(key) < 3
 
 
 class Word(Struct, frozen=True):
@@ -174,7 +180,7 @@ class Lexicon:
             if len(word) >= 5:
                 for less in _one_letter_less(word):
                     self._near.setdefault(less, word)
-            if len(word) >= 4 and len(sound(word)) >= 2:
+            if len(word) >= 4 and len(sound(word)) >= 3:
                 self._sounds.setdefault(sound(word), word)
 
     def __contains__(self, key: str) -> bool:
