@@ -1,29 +1,44 @@
 """Voice activity by Silero VAD: `DetectSpeech` in, one `SpeechScore` per window of 32 ms out.
 
-One worker thread serves all sessions. It sleeps until audio comes, then scores one window of each session that has one, as
-one batch, and looks again. So a lone session waits for nobody, batches form by themselves while the thread is busy, and a
-session with minutes of audio to catch up on takes its turn with the others, one window a round.
+One worker thread serves all sessions, in rounds. A round scores one window of each session that has one, as one batch.
+Rounds begin at least `ROUND_SECONDS` apart, so that the windows of many sessions come together: a batch of 25 costs a fifth
+of 25 batches of one. A lone session's window does not wait: the round before it is long over.
 
     event loop   submit(DetectSpeech) ──▶ inbox
-    worker       inbox ──▶ _Stream: bytes, then samples at 16 kHz, then windows ──▶ batch ──▶ emit(SpeechScore)
+    worker       inbox ──▶ _Stream: bytes, then lines of samples ──▶ batch: resample, score ──▶ emit(SpeechScore)
 
-Everything that costs time happens in the worker: `submit` puts a command into a queue and returns.
+Everything that costs time happens in the worker: `submit` puts a command into a queue and returns. A session with minutes of
+audio to catch up on takes its turn with the others, one window a round, and its rounds do not wait.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from vivavoce.audio import HALF_WIDTH_MS, SAMPLE_HZ, Decoder, Encoding, Samples, bytes_to_samples, samples_to_bytes
+from vivavoce.audio import (
+    HALF_WIDTH_MS,
+    PCM_SAMPLE_BYTES,
+    SAMPLE_HZ,
+    Encoding,
+    LineResampler,
+    Samples,
+    bytes_to_samples,
+    encoding_hz,
+    g711_decode,
+    samples_to_bytes,
+)
 from vivavoce.engine_api import Capabilities, DetectSpeech, Emit, EngineCommand, SpeechScore
 from vivavoce.engines.silero_network import CONTEXT_SAMPLES, NEW_SAMPLES, RATE_HZ, STATE_SIZE, WINDOW_SAMPLES, SileroNetwork
 from vivavoce.protocol.errors import SettingsError
@@ -34,8 +49,12 @@ SCORE_SAMPLES = NEW_SAMPLES * SAMPLE_HZ // RATE_HZ
 """How far one score is from the next, counted at 24,000 Hz: 32 ms."""
 BATCH_WINDOWS = 128
 """The most windows scored at once. A larger batch is hardly cheaper a window, and delays the others."""
-HELD_BACK_SAMPLES = RATE_HZ * HALF_WIDTH_MS // 1000
-"""What the decoder holds back until more audio comes, at 16 kHz."""
+ROUND_SECONDS = 0.008
+"""From the beginning of one round to that of the next, at least."""
+LEAD_SAMPLES = CONTEXT_SAMPLES + RATE_HZ * HALF_WIDTH_MS // 1000
+"""What a window hears of the time before its own 32 ms: Silero's context, and the millisecond that the resampler looks
+ahead. In its place the network hears a millisecond of silence at the very beginning, so a window is scored when its last
+byte arrives, and not when the next chunk does."""
 
 
 class Silero:
@@ -84,6 +103,23 @@ class SileroSession:
         self._stream.closed = True
 
 
+class _Shape:
+    """How long the lines of an encoding are. A line is PCM16 at the encoding's rate: all that one window is made of."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        rate_hz = encoding_hz(encoding)
+        self.resampler = LineResampler(rate_hz, RATE_HZ, WINDOW_SAMPLES)
+        self.window_bytes = samples_to_bytes(SCORE_SAMPLES, encoding)
+        """New bytes, as they come from the wire."""
+        self.new_bytes = NEW_SAMPLES * rate_hz // RATE_HZ * PCM_SAMPLE_BYTES
+        """The same as PCM16."""
+        self.old_bytes = (LEAD_SAMPLES * rate_hz // RATE_HZ + self.resampler.behind_samples) * PCM_SAMPLE_BYTES
+        """What a line repeats of the one before."""
+
+
+_shape_of = cache(_Shape)
+
+
 class _Stream:
     """One session's audio on its way to windows. Belongs to the worker, but for `closed`, which anyone may set."""
 
@@ -92,43 +128,43 @@ class _Stream:
         self.closed = False
         self.in_line = False
         """It stands in the worker's line, where every stream stands at most once."""
+        self.state: NDArray[np.float32]
         self.commands: deque[DetectSpeech] = deque()
         self._taken_bytes = 0
-        """How much of the first command is in windows already."""
+        """How much of the first command is in the window already."""
         self._begin(0, "audio/pcm")
 
     def _begin(self, start_samples: int, encoding: Encoding) -> None:
         """Forget everything: what follows is a new stretch of audio."""
         self.end_samples = start_samples
+        self.encoding = encoding
+        self.begins = True
+        """The next window is the first of its stretch."""
         self.state = np.zeros((2, STATE_SIZE), np.float32)
-        self._encoding = encoding
-        self._decoder = Decoder(encoding, RATE_HZ)
-        self._window_bytes = samples_to_bytes(SCORE_SAMPLES, encoding)
+        self.shape = _shape_of(encoding)
         self._window = b""
-        # In place of what the decoder holds back, the network hears a millisecond of silence first. So a window is scored
-        # when its last byte arrives, and not when the next chunk does.
-        self._context: Samples = np.zeros(CONTEXT_SAMPLES + HELD_BACK_SAMPLES, np.int16)
+        self._old = bytes(self.shape.old_bytes)
         self._start_samples = start_samples
         self._received_bytes = 0
 
-    def next_window(self) -> Samples | None:
-        """Context and 512 new samples, or None until more audio comes. Moves `end_samples` on."""
-        while len(self._window) < self._window_bytes and self.commands:
+    def next_line(self) -> bytes | None:
+        """The line of the next window, or None until more audio comes. Moves `end_samples` on."""
+        while len(self._window) < self.shape.window_bytes and self.commands:
             self._take()
-        if len(self._window) < self._window_bytes:
+        if len(self._window) < self.shape.window_bytes:
             return None
-        samples = np.concatenate([self._context, self._decoder.feed(self._window)])
-        self._context = samples[-CONTEXT_SAMPLES:]
+        line = self._old + (self._window if self.encoding == "audio/pcm" else _expanded(self._window, self.encoding))
+        self._old = line[self.shape.new_bytes :]
         self._window = b""
         self.end_samples += SCORE_SAMPLES
-        return samples
+        return line
 
     def _take(self) -> None:
         """Move bytes from the first command into the window, as many as it lacks."""
         command = self.commands[0]
         if self._taken_bytes == 0:
             self._follow(command)
-        audio = command.audio[self._taken_bytes : self._taken_bytes + self._window_bytes - len(self._window)]
+        audio = command.audio[self._taken_bytes : self._taken_bytes + self.shape.window_bytes - len(self._window)]
         self._window += audio
         self._taken_bytes += len(audio)
         if self._taken_bytes == len(command.audio):
@@ -137,8 +173,8 @@ class _Stream:
 
     def _follow(self, command: DetectSpeech) -> None:
         """Go on where the audio goes on; else, or in another encoding, begin anew."""
-        followed_samples = self._start_samples + bytes_to_samples(self._received_bytes, self._encoding)
-        if command.start_samples != followed_samples or command.format.type != self._encoding:
+        followed_samples = self._start_samples + bytes_to_samples(self._received_bytes, self.encoding)
+        if command.start_samples != followed_samples or command.format.type != self.encoding:
             self._begin(command.start_samples, command.format.type)
         self._received_bytes += len(command.audio)
 
@@ -152,6 +188,11 @@ class _Stream:
             # The thread is everybody's: whoever cannot take a score loses only its own.
             logger.exception("A session's emit failed; it gets no more speech scores.")
             self.closed = True
+
+
+def _expanded(audio: bytes, encoding: Encoding) -> bytes:
+    assert encoding != "audio/pcm"
+    return g711_decode(audio, encoding).tobytes()
 
 
 _Arrival = tuple[_Stream, DetectSpeech] | None
@@ -169,7 +210,13 @@ class _Worker:
 
     def run(self) -> None:
         """Receive and score until told to stop."""
-        while self._receive():
+        began_at = 0.0
+        while True:
+            if not self._line:  # Nobody has a window left: let the next ones gather.
+                time.sleep(max(0.0, began_at + ROUND_SECONDS - time.monotonic()))
+            if not self._receive():
+                return
+            began_at = time.monotonic()
             self._score()
 
     def _receive(self) -> bool:
@@ -191,28 +238,47 @@ class _Worker:
 
     def _score(self) -> None:
         """Score one window of each stream whose turn it is."""
-        streams, windows = self._batch()
+        streams, lines = self._batch()
         if not streams:
             return
+        windows = _windows(streams, lines)
         state = np.stack([stream.state for stream in streams], axis=1)
-        probabilities, state = self._network.step(np.stack(windows), state)
+        probabilities, state = self._network.step(windows, state)
         for place, (stream, probability) in enumerate(zip(streams, probabilities.tolist(), strict=True)):
-            stream.state = state[:, place].copy()
+            stream.state = state[:, place].copy()  # A view would keep the whole batch in memory.
             stream.report(probability)
 
-    def _batch(self) -> tuple[list[_Stream], list[Samples]]:
-        """The next streams that have a window, each with its window. They go to the end of the line, the others leave it."""
-        streams, windows = [], []
+    def _batch(self) -> tuple[list[_Stream], list[bytes]]:
+        """The next streams that have a window, each with its line. They go to the end of the queue, the others leave it."""
+        streams, lines = [], []
         for _ in range(min(len(self._line), BATCH_WINDOWS)):
             stream = self._line.popleft()
-            window = None if stream.closed else stream.next_window()
-            if window is None:
+            line = None if stream.closed else stream.next_line()
+            if line is None:
                 stream.in_line = False
                 continue
             streams.append(stream)
-            windows.append(window)
-            self._line.append(stream)
-        return streams, windows
+            lines.append(line)
+            if stream.commands:
+                self._line.append(stream)
+            else:
+                stream.in_line = False
+        return streams, lines
+
+
+def _windows(streams: Sequence[_Stream], lines: Sequence[bytes]) -> Samples:
+    """The windows of all streams, (streams, 576): one product for each encoding that is spoken."""
+    windows = np.empty((len(streams), WINDOW_SAMPLES), np.int16)
+    for encoding in {stream.encoding for stream in streams}:
+        places = [place for place, stream in enumerate(streams) if stream.encoding == encoding]
+        resampler = _shape_of(encoding).resampler
+        joined = np.frombuffer(b"".join([lines[place] for place in places]), "<i2").reshape(len(places), -1)
+        windows[places] = resampler.feed(joined[:, : resampler.line_samples])
+    for place, stream in enumerate(streams):
+        if stream.begins:
+            stream.begins = False
+            windows[place, :LEAD_SAMPLES] = 0
+    return windows
 
 
 def _warm_network() -> SileroNetwork:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -42,12 +43,13 @@ def say(text: str, voice: str = "alloy", speed: float = 1.0) -> Iterator[Word]:
     pitch_hz = LOWEST_HZ * 2 ** ((VOICES.index(voice) if voice in VOICES else 0) / 6)
     for piece in _PIECES.findall(text):
         word = piece.rstrip()
-        yield Word(piece, len(word), _hum(len(word), pitch_hz, speed) if word else b"")
+        yield Word(piece, len(word), _hum(min(len(word), LONGEST_WORD_CHARACTERS), pitch_hz, speed) if word else b"")
 
 
+@lru_cache(maxsize=256)
 def _hum(characters: int, pitch_hz: float, speed: float) -> bytes:
     """A tone with soft edges, then the gap between words."""
-    samples = int(ms_to_samples(CHARACTER_MS) * min(characters, LONGEST_WORD_CHARACTERS) / speed)
+    samples = int(ms_to_samples(CHARACTER_MS) * characters / speed)
     time = np.arange(samples) / SAMPLE_HZ
     edge = np.minimum(np.arange(samples), np.arange(samples)[::-1]) / _FADE_SAMPLES
     wave = np.sin(2 * np.pi * pitch_hz * time) * np.minimum(edge, 1.0) * _LOUDNESS
