@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import pytest
+
 from vivavoce.engine_api import (
     Capabilities,
     Emit,
@@ -196,12 +198,22 @@ def test_a_rejected_frame_is_an_error_event_and_the_session_goes_on() -> None:
     assert world.of(SessionUpdated)
 
 
-def test_many_events_wake_the_loop_once() -> None:
-    world = World()
-    before = world.loop.wakings
+def emit_a_thousand_scores(world: World) -> None:
     for position in range(1000):
         world.engine.emit(SpeechScore(position * 768, 0.0))
-    assert world.loop.wakings == before + 1
+
+
+@pytest.mark.parametrize(("from_a_thread", "wakings"), [(True, 1), (False, 0)])
+def test_many_events_wake_the_loop_once_and_only_if_it_may_be_asleep(from_a_thread: bool, wakings: int) -> None:
+    world = World()
+    before = world.loop.wakings
+    if from_a_thread:
+        thread = threading.Thread(target=emit_a_thousand_scores, args=[world])
+        thread.start()
+        thread.join()
+    else:
+        emit_a_thousand_scores(world)
+    assert world.loop.wakings == before + wakings
     world.loop.run()
     assert sum(isinstance(input, SpeechScore) for _, input, _ in world.watcher.steps) == 1000
 

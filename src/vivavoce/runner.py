@@ -16,6 +16,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from threading import get_ident
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
@@ -122,6 +123,7 @@ class Runner:
         self._observers: Final = observers
         self._clock: Final = clock
         self._loop: Final[Any] = loop or asyncio.get_running_loop()
+        self._thread: Final = get_ident()
         self._inbox: Final[deque[Input | None]] = deque()
         self._emitted: Final[deque[EngineEvent]] = deque()
         self._awake = False
@@ -181,7 +183,9 @@ class Runner:
         if not self._awake:
             self._awake = True
             try:
-                self._loop.call_soon_threadsafe(self._gather)
+                # To wake a loop takes a system call or two. A loop that runs us is awake.
+                wake = self._loop.call_soon if get_ident() == self._thread else self._loop.call_soon_threadsafe
+                wake(self._gather)
             except RuntimeError:  # The loop is closed: so are all sessions.
                 self.closed = True
 
@@ -191,8 +195,8 @@ class Runner:
         until = self._clock() + _SLICE_SECONDS
         while self._emitted and not self.closed:
             self._put(self._emitted.popleft())
-            if self._clock() > until:
-                if self._emitted and not self._awake:
+            if self._emitted and self._clock() > until:
+                if not self._awake:
                     self._awake = True
                     self._loop.call_soon(self._gather)
                 return
@@ -211,17 +215,15 @@ class Runner:
         self._stepping = True
         try:
             while self._inbox and not self.closed:
-                self._guarded(self._inbox.popleft())
+                input = self._inbox.popleft()
+                try:
+                    self._step(input)
+                except Exception:
+                    self.fail(type(input).__name__ if input else "open")
         finally:
             self._stepping = False
         if not self.closed:
             self._set_timer()
-
-    def _guarded(self, input: Input | None) -> None:
-        try:
-            self._step(input)
-        except Exception:
-            self.fail(type(input).__name__ if input else "open")
 
     def _step(self, input: Input | None) -> None:
         now = self._clock()
@@ -231,7 +233,8 @@ class Runner:
         answers: list[Input] = []
         for output in outputs:
             self._perform(output, now, answers)
-        self._inbox.extendleft(reversed(answers))
+        if answers:
+            self._inbox.extendleft(reversed(answers))
         if isinstance(input, Disconnected):
             if self._farewell is not None and not self._gone:
                 self._close(*self._farewell)

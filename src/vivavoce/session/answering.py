@@ -140,8 +140,10 @@ class Answering:
 
     def deadline(self) -> float | None:
         """When the engine of a live response has been silent for too long."""
+        if not self._live:
+            return None
         signs = [response.last_sign_at for response in self._live.values()]
-        return min(signs) + self._state.setup.engine_silence_seconds if signs else None
+        return min(signs) + self._state.setup.engine_silence_seconds
 
     def end_silent(self) -> None:
         """Give up on engines that have been silent for too long."""

@@ -21,12 +21,9 @@ class InputAudio:
     def __init__(self, format: AudioFormat) -> None:
         self.format = format
         self.start_samples = 0
-        self._data = bytearray()
-
-    @property
-    def end_samples(self) -> int:
+        self.end_samples = 0
         """Position after the last whole sample received."""
-        return self.start_samples + bytes_to_samples(len(self._data), self.format.type)
+        self._data = bytearray()
 
     def __len__(self) -> int:
         """Buffered bytes, half samples included."""
@@ -35,6 +32,7 @@ class InputAudio:
     def append(self, audio: bytes) -> None:
         """Add any number of bytes."""
         self._data += audio
+        self.end_samples = self.start_samples + bytes_to_samples(len(self._data), self.format.type)
 
     def between(self, start_samples: int, end_samples: int) -> bytes:
         """A copy of the audio from one position to another, as far as it is buffered."""
@@ -67,12 +65,15 @@ class InputAudio:
             pcm = encoder.feed(pcm) + encoder.flush()
         self._data = bytearray(pcm)
         self.format = format
+        self.end_samples = self.start_samples + bytes_to_samples(len(self._data), format.type)
 
     def _offset(self, position_samples: int) -> int:
         """Bytes before a position: whole samples, inside the buffer."""
-        offset = samples_to_bytes(max(position_samples - self.start_samples, 0), self.format.type)
-        return min(offset, samples_to_bytes(self.end_samples - self.start_samples, self.format.type))
+        if position_samples <= self.start_samples:
+            return 0
+        return samples_to_bytes(min(position_samples, self.end_samples) - self.start_samples, self.format.type)
 
     def _drop(self, n_bytes: int) -> None:
-        self.start_samples += bytes_to_samples(n_bytes, self.format.type)
-        del self._data[:n_bytes]
+        if n_bytes:
+            self.start_samples += bytes_to_samples(n_bytes, self.format.type)
+            del self._data[:n_bytes]

@@ -211,10 +211,10 @@ class Listening:
 
     def idle_deadline(self) -> float | None:
         """When the silence after an answer has lasted `idle_timeout_ms`."""
+        if self.quiet_since is None or self._detector.speaking or self._state.answers is None:
+            return None
         vad = self._state.turn_detection
         if not isinstance(vad, ServerVad) or vad.idle_timeout_ms is None:
-            return None
-        if self.quiet_since is None or self._detector.speaking or self._state.answers is None:
             return None
         return self.quiet_since + vad.idle_timeout_ms / 1000
 

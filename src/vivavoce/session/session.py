@@ -102,8 +102,11 @@ class Session:
         """When `Tick` is due."""
         if self._closed:
             return None
-        due = (self._expires_at, self._listening.idle_deadline(), self._answering.deadline())
-        return min(moment for moment in due if moment is not None)
+        due = self._expires_at
+        for moment in (self._listening.idle_deadline(), self._answering.deadline()):
+            if moment is not None and moment < due:
+                due = moment
+        return due
 
     # --- session ---
 

@@ -97,6 +97,8 @@ class FrameReader:
 
     def next(self) -> Message | None:
         """The next message, or `None` until more is fed. Raises `FrameError`, after which nothing can be read any more."""
+        if self._frame is None and self._message is None and (text := self._read_small_text()) is not None:
+            return text
         while True:
             if self._frame is None:
                 self._frame = self._read_header()
@@ -109,6 +111,20 @@ class FrameReader:
             frame, self._frame = self._frame, None
             if (message := self._finish(frame)) is not None:
                 return message
+
+    def _read_small_text(self) -> Text | None:
+        """A text message of less than 64 KiB in one frame that is there already: nearly all of them. Else `None`."""
+        data, at = self._data, self._position
+        if len(data) - at < 6 or data[at] != _FIN | TEXT or data[at + 1] < _MASKED | 1:
+            return None
+        length, start = data[at + 1] & 0x7F, at + 6
+        if length == 126:
+            length, start = data[at + 2] << 8 | data[at + 3], at + 8
+        end = start + length
+        if data[at + 1] == _MASKED | 127 or end > len(data) or length > self._max_bytes:
+            return None
+        self._position = end
+        return Text([apply_mask(data[start:end], bytes(data[start - 4 : start]))], length)
 
     # --- header ---
 
