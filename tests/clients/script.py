@@ -10,7 +10,9 @@ from vivavoce.engines.sine_voice import say
 
 GREETING: Final = "Hello, this is Vivavoce."
 SPOKEN: Final = "Go forward ten meters."
-"""What the engine takes every recording to say; most are `goforward.wav`, in which a man says just that."""
+"""What the engine takes a session's first recording to say; most are `goforward.wav`, in which a man says just that."""
+QUESTION: Final = "What did I hear?"
+"""What it takes every second recording to say."""
 MOVING: Final = "Going forward ten meters."
 STORY: Final = (
     "Once upon a time there was a lighthouse keeper who talked to every ship that passed, in any weather, at any hour, "
@@ -32,7 +34,7 @@ SCRIPT: Final[dict[str, Any]] = {
         {"when": "fail", "fail": "upstream_timeout", "message": "The model did not answer."},
         {"say": "You said: {said}"},
     ],
-    "transcripts": [SPOKEN],
+    "transcripts": [SPOKEN, QUESTION],
 }
 
 REPORT: Final = "The weather report says: 21 degrees in Oslo"

@@ -127,6 +127,12 @@ class Connection:
         """All that the server said."""
         return self.oracle.events
 
+    @property
+    def at_rest(self) -> bool:
+        """No response is in progress."""
+        types = [event["type"] for event in self.events]
+        return types.count("response.created") == types.count("response.done")
+
     def cut(self) -> None:
         """Break it."""
         for writer in self._writers:
