@@ -23,7 +23,7 @@ NAMES = st.sampled_from(
     word_list(
         """
         city location date time direction distance_meters people message recipient urgent color unit items query name id
-        expression language from to when count enabled
+        expression language from to when count enabled 名前 x $ __
         """
     )
 )
@@ -100,7 +100,7 @@ SCHEMAS = objects(st.recursive(SCALARS, nested, max_leaves=6))
 TOOLS = st.lists(
     st.builds(
         lambda name, schema, description: FunctionTool(name=name, parameters=schema, description=description),
-        st.sampled_from(word_list("get_weather move send_message set_timer lookUp calculate book_table do")),
+        st.sampled_from(word_list("get_weather move send_message set_timer lookUp calculate book_table do 工具 x")),
         SCHEMAS,
         st.sampled_from(["Gets the weather.", "Moves things to a city", "A tool.", ""]),
     ),
@@ -119,6 +119,18 @@ def request(text: str, tools: list[FunctionTool], **settings: Any) -> Generate:
 def check(call: Any, tools: list[FunctionTool]) -> None:
     tool = next(tool for tool in tools if tool.name == call.name)
     jsonschema.Draft202012Validator(tool.parameters).validate(json.loads(call.arguments))
+
+
+@MANY
+@given(st.lists(TEXTS, min_size=2, max_size=5), TOOLS)
+def test_what_is_called_after_questions_validates(texts: list[str], tools: list[FunctionTool]) -> None:
+    items: list[Message] = []
+    for text in texts:
+        items.append(Message(role="user", content=(InputTextPart(text),)))
+        found = answer(Generate(response_id="r", items=tuple(items), tools=tuple(tools)), NOW)
+        for call in found.calls:
+            check(call, tools)
+        items.append(Message(role="assistant", content=(InputTextPart(found.text),)))
 
 
 @MANY

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from vivavoce.engine_api import Generate
 from vivavoce.engines.offline import labels, results
@@ -28,16 +29,16 @@ from vivavoce.protocol.objects import FunctionChoice
 
 NOT_CAUGHT: Final = "Sorry, I did not catch that."
 MAX_QUOTED_WORDS: Final = 12
+MAX_REQUEST: Final = 200
+"""Characters of instructions that may be one request: "Tell a joke." Longer ones describe a role."""
 
 _LONG_GAP = re.compile(r"(\s{8})\s+")
 """Nobody means this much space; patterns would walk it again and again."""
 
 _RULE_WORDS: Final = Lexicon(
     word_list(
-        """
-    what time date today tomorrow name repeat remember forget story joke count spell hello goodbye whisper laugh calculate
-    plus minus times divided multiplied percent square root thank help who where tell exactly
-        """
+        "what time date today tomorrow name repeat remember forget story joke count spell hello goodbye whisper laugh "
+        "calculate plus minus times divided multiplied percent square root thank help who where tell exactly"
     )
 )
 """Words that the rules look for: a misheard one is set right before the rules are tried a second time."""
@@ -99,17 +100,18 @@ def _respond(
     if conversation.results:
         return _after_results(request, conversation, box, now)
     said = conversation.said
-    if said is None:
-        return Answer(_unasked(orders, conversation))
+    text = request.instructions if said is None else said
     situation = Situation(
-        text=_LONG_GAP.sub(r"\1", said[:MAX_CHARACTERS]),
-        said=keys(said),
+        text=_LONG_GAP.sub(r"\1", text[:MAX_CHARACTERS]),
+        said=keys(text),
         conversation=conversation,
         background=background,
         orders=orders,
         tools=tuple(tool.name for tool in box.tools) if box else (),
         now=now,
     )
+    if said is None:
+        return Answer(_unasked(situation))
     if orders.yes_or_no:
         return Answer("Yes." if decide(situation) else "No.")
     return _to_user(situation, box, parallel=request.parallel_tool_calls)
@@ -126,12 +128,15 @@ def _after_results(request: Generate, conversation: Conversation, box: ToolBox |
     return Answer(results.speak(conversation.results))
 
 
-def _unasked(orders: Orders, conversation: Conversation) -> str:
-    """Nobody has asked anything: begin the conversation, or see whether anybody is there."""
+def _unasked(situation: Situation) -> str:
+    """Nobody has asked anything: do what the instructions say, begin the conversation, or see whether anybody is there."""
+    orders = situation.orders
     name = orders.name or WHO
     if orders.opening:
         return orders.opening.replace("{name}", name)
-    if conversation.turns:
+    if len(situation.text) <= MAX_REQUEST and (done := _first((*TASKS, *SMALL_TALK), situation)) is not None:
+        return done
+    if situation.conversation.turns:
         return "Are you still there?"
     return f"Hello! I am {name}{': ' + WHO if orders.name else ''}. How can I help?"
 
@@ -153,7 +158,7 @@ def _to_user(situation: Situation, box: ToolBox | None, *, parallel: bool) -> An
     if box and (drafts := plan(box, situation.text, situation.now)):
         return _carry_out(drafts, parallel=parallel)
     for said in _readings(keys(plain)):
-        found = _first((*TASKS, *NOTES, *SMALL_TALK), _with(situation, said))
+        found = _first((*TASKS, *NOTES, *SMALL_TALK), replace(situation, said=said))
         if found is not None:
             return Answer(in_manner(found, manner))
     if resumed:
@@ -168,18 +173,6 @@ def _is_aside(situation: Situation, asked: Leaf) -> bool:
     if CANCELLED.search(situation.said):
         return True
     return asked.kind in ("place", "person", "language", "code") and _first((*TASKS, *SMALL_TALK), situation) is not None
-
-
-def _with(situation: Situation, said: str) -> Situation:
-    return Situation(
-        text=situation.text,
-        said=said,
-        conversation=situation.conversation,
-        background=situation.background,
-        orders=situation.orders,
-        tools=situation.tools,
-        now=situation.now,
-    )
 
 
 def _readings(said: str) -> Iterable[str]:

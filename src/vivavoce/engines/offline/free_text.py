@@ -28,6 +28,7 @@ _SAYING: Final = word_set("saying says that about called named titled asking con
 _PERSON_MARKS: Final = ("to", "call", "with", "for", "tell", "message", "email", "text", "named", "called", "phone", "ask")
 _REQUESTS: Final = word_set("show check display find look search give tell get")
 _TRIM: Final = STOP_WORDS | {"um", "called", "named", "saying"}
+_TRAIL: Final = word_set("please to the for me in a my on now thanks and")
 _ANSWER_LEAD: Final = word_set(
     "in for at to on the it is its my a an i want would like uh um please say with by make that of"
 )
@@ -155,20 +156,7 @@ def _trimmed(heard: Heard, start: int, end: int, *, lead: bool) -> tuple[int, in
     """Without small words at the end, and at the beginning if asked."""
     while lead and start < end and heard.key(start) in _TRIM:
         start += 1
-    while start < end and heard.key(end - 1) in (
-        "please",
-        "to",
-        "the",
-        "for",
-        "me",
-        "in",
-        "a",
-        "my",
-        "on",
-        "now",
-        "thanks",
-        "and",
-    ):
+    while start < end and heard.key(end - 1) in _TRAIL:
         end -= 1
     return start, end
 

@@ -29,8 +29,10 @@ _FIXED = re.compile(
     rf"[.!]?$",
     re.IGNORECASE,
 )
+_FIRM = re.compile(r"\b(?:always|only|just|simply|exactly|precisely|word|words|phrase)\b", re.IGNORECASE)
 _NOT_LITERAL = re.compile(
     r"^(?:in|to|as|a|an|your|short|brief|concise|helpful|polite|yes or no|questions?|if|when|that|the user|with|only)\b|"
+    r"^(?:audio|text|voice|speech|json|markdown|one|two|three|sentences?)\b|"
     r"\b(?:user|customer|caller|when|if|unless|before|after|first|briefly|concisely|politely)\b",
     re.IGNORECASE,
 )
@@ -48,10 +50,11 @@ _TELL = re.compile(
 )
 _YES_NO = re.compile(
     r"\b(?:only|always|just)\b.{0,40}\b(?:yes|no)\W+or\W+(?:yes|no)\b|"
-    r"\b(?:answer|reply|respond)\b.{0,20}\byes\W+or\W+\W?no\b",
+    r"\b(?:answer|reply|respond)\b.{0,20}\byes\W+or\W+no\b(?!\W*questions?)",
     re.IGNORECASE,
 )
 _SPEAK = re.compile(r"\b(?:speak|talk|answer|respond|reply|write|communicate|converse)\b(?P<rest>.{0,60})", re.IGNORECASE)
+_NEVER = re.compile(r"\b(?:not|never|without)\b|n't\b", re.IGNORECASE)
 _FOREIGN: Final = {*LANGUAGES} - {"english"} | word_set(
     "russian arabic hindi korean greek danish norwegian finnish czech hungarian hebrew ukrainian vietnamese thai"
 )
@@ -113,10 +116,9 @@ def read_orders(text: str) -> Orders:
     if len(text) > MAX_CHARACTERS:
         text = f"{text[: MAX_CHARACTERS // 2]}\n{text[-MAX_CHARACTERS // 2 :]}"
     found: dict[str, str | int | bool] = {}
-    for sentence in _SENTENCE.split(text):
-        sentence = sentence.strip(" \t-*#•")[:MAX_SENTENCE]
-        if sentence:
-            _read_sentence(sentence, found)
+    sentences = [sentence.strip(" \t-*#•")[:MAX_SENTENCE] for sentence in _SENTENCE.split(text)]
+    for sentence in filter(None, sentences):
+        _read_sentence(sentence, found, alone=len(sentences) == 1)
     if "opening" in found and "also" in found:
         found["opening"] = f"{found['opening']} {found['also']}"
     elif "also" in found:
@@ -125,12 +127,12 @@ def read_orders(text: str) -> Orders:
     return Orders(**found)  # type: ignore[arg-type]
 
 
-def _read_sentence(sentence: str, found: dict[str, str | int | bool]) -> None:
+def _read_sentence(sentence: str, found: dict[str, str | int | bool], *, alone: bool) -> None:
     if _YES_NO.search(sentence):
         found["yes_or_no"] = True
     elif opening := _opening(sentence):
         found["opening"] = opening
-    elif fixed := _fixed(sentence):
+    elif fixed := _fixed(sentence, alone=alone):
         found["fixed"] = fixed
     elif also := _also(sentence):
         found["also"] = also
@@ -146,7 +148,12 @@ def _read_sentence(sentence: str, found: dict[str, str | int | bool]) -> None:
 
 def _read_form(sentence: str, found: dict[str, str | int | bool]) -> None:
     """Language, capitals and length."""
-    if (speak := _SPEAK.search(sentence)) and (language := next(filter(_FOREIGN.__contains__, _low(speak["rest"])), "")):
+    speak = _SPEAK.search(sentence)
+    if (
+        speak
+        and not _NEVER.search(sentence[: speak.start()])
+        and (language := next(filter(_FOREIGN.__contains__, _low(speak["rest"])), ""))
+    ):
         found["language"] = language
     if case := _CASE.search(sentence):
         found["case"] = "lower" if case["case"].lower().startswith("lower") else "upper"
@@ -160,16 +167,20 @@ def _low(text: str) -> list[str]:
     return re.findall(r"[a-z]+", text.lower())
 
 
-def _fixed(sentence: str) -> str:
-    """ "Always answer 'pong'.": the one answer; nothing, if the sentence is a rule of conduct such as "Answer politely"."""
+def _fixed(sentence: str, *, alone: bool) -> str:
+    """ "Always answer 'pong'.": the one answer; nothing, if the sentence is a rule of conduct ("Answer politely").
+
+    Without quotes it must be firm ("always", "exactly", "the word"), or be all that the instructions say.
+    """
     match = _FIXED.match(sentence)
     if match is None:
         return ""
     if match["quoted"]:
         return match["quoted"]
-    if match["verb"].lower() != "say" and not match["with"].strip():
-        return ""
-    return "" if _NOT_LITERAL.search(match["bare"]) else match["bare"].strip()
+    says = match["verb"].lower() == "say"
+    is_firm = _FIRM.search(sentence[: match.start("bare")]) is not None
+    is_plain = (says or match["with"].strip() != "") and (is_firm or (says and alone))
+    return match["bare"].strip() if is_plain and not _NOT_LITERAL.search(match["bare"]) else ""
 
 
 def _opening(sentence: str) -> str:

@@ -125,7 +125,7 @@ def _leaves(document: Document, schema: Schema, path: Path, *, required: bool) -
 
 def _leaf(path: Path, schema: Schema, item: Schema, *, required: bool) -> Leaf:
     name = path[-1] if path[-1] != "[]" else path[-2]
-    words = tuple(name_words(name))
+    words = tuple(name_words(name)) or (name,)
     options = _options(item)
     description = item.get("description", schema.get("description"))
     is_of_thing = path[-2:-1] == ("[]",) and words == ("name",)  # of a thing in a list of things, not of a person

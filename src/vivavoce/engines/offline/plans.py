@@ -177,9 +177,9 @@ def _replay(box: ToolBox, turns: Sequence[Turn], now: datetime) -> Resumed | Non
 
 
 def _is_question(spoken: Turn, leaf: Leaf) -> bool:
-    """Whether this is our question, or the beginning of it: it may have been interrupted."""
-    said = _spoken(spoken)
-    return bool(said) and keys(question(leaf)).startswith(said)
+    """Whether this is our question, or the beginning of it (it may have been interrupted), or has it in a frame of words."""
+    said, asked = _spoken(spoken), keys(question(leaf))
+    return bool(said) and (asked.startswith(said) or asked in said)
 
 
 def _spoken(turn: Turn) -> str:

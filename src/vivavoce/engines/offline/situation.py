@@ -20,7 +20,7 @@ class Situation(Struct, frozen=True, kw_only=True):
     """The user's turn with all that an answer may depend on."""
 
     text: str
-    """What the user said, as it was written."""
+    """What the user said, as it was written. Where the user did not speak last, the instructions."""
     said: str
     """The same as lowercase words; contractions and misheard words set right."""
     conversation: Conversation
@@ -33,8 +33,9 @@ class Situation(Struct, frozen=True, kw_only=True):
 
     @property
     def earlier(self) -> tuple[Turn, ...]:
-        """The turns before this one."""
-        return self.conversation.turns[:-1]
+        """The turns before this one. Where the instructions ask and not the user, all of them."""
+        turns = self.conversation.turns
+        return turns if self.conversation.said is None else turns[:-1]
 
     def told_before(self, text: str) -> bool:
         """Whether the assistant has said this, or the beginning of it."""

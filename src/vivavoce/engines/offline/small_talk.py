@@ -32,7 +32,7 @@ def abilities(situation: Situation) -> str:
     """What can be asked for, the tools included."""
     if not situation.tools:
         return f"{ABILITIES}."
-    named = [" ".join(name_words(name)) for name in situation.tools[:MAX_TOOLS_NAMED]]
+    named = [" ".join(name_words(name)) or name for name in situation.tools[:MAX_TOOLS_NAMED]]
     more = len(situation.tools) - len(named)
     tools = ", ".join(named) + (f" and {more} more" if more > 0 else "")
     return f"{ABILITIES}. And I can call these tools: {tools}."

@@ -7,6 +7,7 @@ points make a call. A misheard word counts less, so nonsense stays below the bar
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import islice
@@ -106,8 +107,8 @@ class ToolBox:
         return next((tool for tool in self.tools if tool.name == name), None)
 
     def asks(self, said: str) -> bool:
-        """Whether these words, as `keys` gives them, are or begin one of the questions for something missing."""
-        return said in self._questions or (said != "" and any(asked.startswith(said) for asked in self._questions))
+        """Whether these words, as `keys` gives them, are a question for something missing, or begin or hold one."""
+        return said != "" and any(asked.startswith(said) or asked in said for asked in self._questions)
 
     def choose(self, text: str, now: datetime) -> Choice | None:
         """The tool that the words ask for, or None: they ask for none."""
@@ -220,6 +221,7 @@ def _points_for(leaf: Leaf, value: Any, heard: Heard) -> float:
     return _FILLED.get(leaf.kind, 0.5)
 
 
+_boxes_change = threading.Lock()
 _boxes: dict[bytes, ToolBox] = {}
 """The latest sets of tools. Building one takes milliseconds; a session asks for the same one again and again."""
 
@@ -229,9 +231,10 @@ def toolbox(tools: tuple[FunctionTool, ...]) -> ToolBox:
     encoded = msgspec.json.encode(tools)
     if (box := _boxes.get(encoded)) is None:
         box = ToolBox(tools)
-        if len(_boxes) >= MAX_BOXES:
-            _boxes.pop(next(iter(_boxes)), None)
-        _boxes[encoded] = box
+        with _boxes_change:
+            if len(_boxes) >= MAX_BOXES:
+                del _boxes[next(iter(_boxes))]
+            _boxes[encoded] = box
     return box
 
 
