@@ -17,7 +17,7 @@ from vivavoce.engines.offline.schema import Document
 from vivavoce.engines.offline.words import word_list
 from vivavoce.protocol.objects import FunctionChoice, FunctionTool, InputTextPart, Message
 
-MANY = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 NAMES = st.sampled_from(
     word_list(
