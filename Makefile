@@ -3,12 +3,14 @@ PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
 
-.PHONY: run test lint fuzz docs clean
+NODE := tests/clients/node
+
+.PHONY: run test lint fuzz docs clean clients-latest
 
 run: .venv/.installed  ## serve on 127.0.0.1:$(PORT) with the offline engines
 	@$(BIN)/vivavoce serve --port $(PORT)
 
-test: .venv/.installed-dev lint  ## lint, then every test
+test: .venv/.installed-clients $(NODE)/node_modules/.installed lint  ## lint, then every test
 	$(BIN)/python -m pytest -q -n 2
 
 lint: .venv/.installed-dev
@@ -31,5 +33,23 @@ fuzz: .venv/.installed-dev  ## a million events; minutes
 	$(BIN)/pip install -q --no-deps -r requirements-nodeps.txt
 	touch $@
 
+.venv/.installed-clients: .venv/.installed-dev requirements-clients.txt
+	$(BIN)/pip install -q -r requirements-clients.txt
+	touch $@
+
+# Without node the tests of the JavaScript clients are skipped, and say so.
+$(NODE)/node_modules/.installed: $(NODE)/package.json $(NODE)/package-lock.json
+	@if command -v npm >/dev/null; then \
+		cd $(NODE) && npm ci --silent --no-audit --no-fund && touch node_modules/.installed; \
+	else \
+		echo "npm is not installed: the JavaScript clients are not tested"; \
+	fi
+
+clients-latest: .venv/.installed-clients  ## raise every client in the tests to its newest version
+	$(BIN)/pip install -q --upgrade $$(sed '/^#/d; s/==.*//' requirements-clients.txt)
+	$(BIN)/python -m tests.clients.latest
+	cd $(NODE) && npm install --silent --no-audit --no-fund --save-exact --omit-lockfile-registry-resolved \
+		$$(node -p "Object.keys(require('./package.json').dependencies).map((name) => name + '@latest').join(' ')")
+
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(NODE)/node_modules .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ FOLDER = Path(__file__).parent / "node"
 LIMIT_SECONDS = 60
 
 
-def run(
-    node: str, program: str, conversation: str, wire: Wire, folder: Path, certificate: Path | None = None, *flags: str
-) -> dict[str, Any]:
-    """The report of `conversation` in `program`. Node must say nothing else: a warning is a failure."""
+def run(command: Sequence[str], wire: Wire, folder: Path, certificate: Path | None = None) -> dict[str, Any]:
+    """The report of a conversation. `command` is node, its flags, a program in `node/`, and what the program shall do.
+
+    Node must say nothing else: a warning is a failure.
+    """
     spoken = folder / "goforward.pcm"
     spoken.write_bytes(recording("goforward"))
     environment = {
@@ -34,15 +36,15 @@ def run(
     if certificate is not None:
         environment["NODE_EXTRA_CA_CERTS"] = str(certificate)
     done = subprocess.run(
-        [node, *flags, program, conversation],
+        command,
         cwd=FOLDER,
         env=environment,
         capture_output=True,
         text=True,
         timeout=LIMIT_SECONDS,
     )
-    assert done.returncode == 0, f"{program} {conversation}:\n{done.stdout}\n{done.stderr}"
-    assert not done.stderr, f"{program} {conversation} warned:\n{done.stderr}"
+    assert done.returncode == 0, f"{command}:\n{done.stdout}\n{done.stderr}"
+    assert not done.stderr, f"{command} warned:\n{done.stderr}"
     report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    assert report["errors"] == [], f"{program} {conversation}: {report['errors']}"
+    assert report["errors"] == [], f"{command}: {report['errors']}"
     return report

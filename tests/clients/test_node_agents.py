@@ -19,7 +19,7 @@ Converse = Callable[[str], dict[str, Any]]
 @pytest.fixture
 def converse(node: str, wire: Wire, tmp_path: Path) -> Converse:
     """Runs a conversation of `node/agents_realtime.mjs`."""
-    return lambda conversation: node_program.run(node, "agents_realtime.mjs", conversation, wire, tmp_path)
+    return lambda conversation: node_program.run([node, "agents_realtime.mjs", conversation], wire, tmp_path)
 
 
 def test_a_typed_message(converse: Converse) -> None:

@@ -1,4 +1,7 @@
-"""The official JavaScript SDK, `openai`, over TLS: `wss` with a certificate that the test made."""
+"""The official JavaScript SDK, `openai`, over TLS: `wss` with a certificate that the test made. On a server, and in a page.
+
+In a page it has the browser's `WebSocket`, which cannot set headers: a client secret travels as a subprotocol.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,25 @@ from tests.clients.wire import Wire
 Converse = Callable[[str], dict[str, Any]]
 
 
-@pytest.fixture
-def converse(node: str, tls_wire: Wire, certificate: tuple[Path, Path], tmp_path: Path) -> Converse:
+STYLES = {
+    "server": ([], []),
+    # Node 20 hides the browser's `WebSocket` behind a flag, and warns of it.
+    "browser": (["--experimental-websocket", "--no-warnings"], ["browser"]),
+}
+
+
+@pytest.fixture(params=STYLES)
+def converse(
+    request: pytest.FixtureRequest, node: str, tls_wire: Wire, certificate: tuple[Path, Path], tmp_path: Path
+) -> Converse:
     """Runs a conversation of `node/openai_sdk.mjs`."""
-    return lambda name: node_program.run(node, "openai_sdk.mjs", name, tls_wire, tmp_path, certificate[0])
+    flags, style = STYLES[request.param]
+
+    def run(conversation: str) -> dict[str, Any]:
+        command = [node, *flags, "openai_sdk.mjs", conversation, *style]
+        return node_program.run(command, tls_wire, tmp_path, certificate[0])
+
+    return run
 
 
 def test_a_typed_message(converse: Converse) -> None:
@@ -29,20 +47,12 @@ def test_a_typed_message(converse: Converse) -> None:
     assert base64.b64decode(report["audio"]) == sound(GREETING)
 
 
+@pytest.mark.parametrize("converse", ["server"], indirect=True)
 def test_a_typed_message_in_beta(converse: Converse, tls_wire: Wire) -> None:
     tls_wire.dialect = "beta"
     report = converse("typedInBeta")
     assert report["transcript"] == GREETING
     assert report["events"][:2] == ["session.created", "conversation.created"]
-
-
-def test_a_typed_message_with_the_browsers_web_socket(
-    node: str, tls_wire: Wire, certificate: tuple[Path, Path], tmp_path: Path
-) -> None:
-    """The credential travels as a subprotocol. Node 20 hides the browser's `WebSocket` behind a flag."""
-    flags = ("--experimental-websocket", "--no-warnings")
-    report = node_program.run(node, "openai_sdk.mjs", "typedLikeABrowser", tls_wire, tmp_path, certificate[0], *flags)
-    assert report["transcript"] == GREETING
 
 
 def test_a_spoken_turn_found_by_the_server(converse: Converse) -> None:

@@ -1,15 +1,21 @@
-// Conversations held by `openai` over WebSocket: this client only speaks TLS.
+// Conversations held by `openai` over WebSocket: this client only speaks TLS. Said to be in a browser, it mints a client secret
+// and shows that as a subprotocol, as a page does that gets the secret from its own server.
 import OpenAI from 'openai';
 import { OpenAIRealtimeWS as BetaWS } from 'openai/beta/realtime/ws';
 import { OpenAIRealtimeWebSocket } from 'openai/realtime/websocket';
 import { OpenAIRealtimeWS } from 'openai/realtime/ws';
 import { key, play, recording, speak, toolOutput, url, waitFor } from './stage.mjs';
 
-const client = new OpenAI({ baseURL: url, apiKey: key, dangerouslyAllowBrowser: true });
+const inBrowser = process.argv[3] === 'browser';
+const owner = new OpenAI({ baseURL: url, apiKey: key });
+const secret = inBrowser && (await owner.realtime.clientSecrets.create({ session: { type: 'realtime' } }));
+const apiKey = inBrowser ? secret.value : key;
+const client = new OpenAI({ baseURL: url, apiKey, dangerouslyAllowBrowser: inBrowser });
+const StyleOfSocket = inBrowser ? OpenAIRealtimeWebSocket : OpenAIRealtimeWS;
 const transcription = { model: 'whisper-1' };
 
-async function talk(converse, socketClass = OpenAIRealtimeWS, tongue = 'response.output_audio') {
-  const socket = new socketClass({ model: 'gpt-realtime' }, client);
+async function talk(converse, Socket = StyleOfSocket, tongue = 'response.output_audio') {
+  const socket = new Socket({ model: 'gpt-realtime' }, client);
   const seen = { errors: [], audio: [], transcript: '', answers: [], heard: [], events: [], truncated: [] };
   socket.on('error', (error) => seen.errors.push(String(error)));
   socket.on('event', (event) => seen.events.push(event.type));
@@ -45,7 +51,6 @@ async function typed(socket, seen) {
 await play({
   typed: () => talk(typed),
   typedInBeta: () => talk(typed, BetaWS, 'response.audio'),
-  typedLikeABrowser: () => talk(typed, OpenAIRealtimeWebSocket),
 
   spoken: () =>
     talk(async (socket, seen) => {

@@ -1,0 +1,32 @@
+"""For every test: with `VIVAVOCE_NO_SKIPS` set, as in CI, a test that is skipped has failed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+NO_SKIPS = bool(os.environ.get("VIVAVOCE_NO_SKIPS"))
+
+
+def _forbid_skip(report: Any) -> None:
+    if NO_SKIPS and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"{reason}\nVIVAVOCE_NO_SKIPS is set: what is skipped has failed."
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
+    report = yield
+    _forbid_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, Any, Any]:
+    report = yield
+    _forbid_skip(report)
+    return report
