@@ -54,7 +54,7 @@ _CLAUSE_PAUSE_SECONDS: Final = 0.12
 
 
 class Options(Struct, frozen=True):
-    """What the operator can choose: `[engines.espeak]`."""
+    """What the operator can choose: `[engines.cascade.espeak]`."""
 
     language: str = "en-us"
     """Any of espeak's: `en-gb-x-rp`, `de`, `pt-br`. The API's voices speak it."""
@@ -73,7 +73,7 @@ class Espeak:
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         """See `Options`. Raises `SettingsError`. Nothing is loaded yet."""
-        self._options = read_options(options or {}, Options, "espeak")
+        self._options = read_options(options or {}, Options, "cascade.espeak")
         self._thread: EspeakThread | None = None
 
     async def start(self) -> None:
@@ -123,9 +123,9 @@ class Espeak:
         """Read the files that the first utterance would wait for. Raise `SettingsError` for an option that names nothing."""
         language, voice = self._options.language, self._options.voice
         if not _has(library, language):
-            raise SettingsError(f"engines.espeak.language: espeak-ng has no {language!r}. Try 'en-us', 'de', 'pt-br'.")
+            raise SettingsError(f"engines.cascade.espeak.language: espeak-ng has no {language!r}. Try 'en-us', 'de', 'pt-br'.")
         if voice.lower() not in VOICES and not _has(library, voice):
-            raise SettingsError(f"engines.espeak.voice: no voice {voice!r}. There are: {', '.join(VOICES)}.")
+            raise SettingsError(f"engines.cascade.espeak.voice: no voice {voice!r}. There are: {', '.join(VOICES)}.")
         library.select_voice("a-name-that-makes-espeak-list-its-voices")
         line = _Line(Utterance(text="Ready.", voice=voice), self._choose, lambda _: None)
         line.speak_piece(library)
