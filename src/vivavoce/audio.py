@@ -229,7 +229,10 @@ class Resampler:
 
 
 class LineResampler:
-    """Resamples a stretch of each of many streams in one product: a row in, a row out, the same bits as `Resampler`.
+    """Resamples a stretch of each of many streams in one product: a row in, a row out.
+
+    For models that take floats: it computes in single precision. A sum near the middle of two 16-bit steps may be rounded to
+    the other one than in `Resampler`; that is the only difference.
 
     A row holds `line_samples` of input and makes `out_samples` of output, a multiple of 48. Output sample 0 stands at the
     row's sample `behind_samples`: what is before that, and as much after the last output, is there for the filter to see.
@@ -240,21 +243,21 @@ class LineResampler:
         self._rows = out_samples // (kernel.groups * kernel.made)
         if self._rows * kernel.groups * kernel.made != out_samples:
             raise ValueError(f"{out_samples} is no multiple of {kernel.groups * kernel.made}")
-        self._taps = kernel.taps
+        self._taps = kernel.taps.astype(np.float32)
         self._stride_samples = kernel.groups * kernel.step
         self.behind_samples = kernel.behind
         self.line_samples = (self._rows - 1) * self._stride_samples + kernel.taps.shape[0]
 
-    def feed(self, lines: Samples) -> Samples:
-        """Take samples of shape (streams, `line_samples`); return (streams, `out_samples`)."""
-        line = lines.astype(np.float64)
+    def feed(self, lines: Samples) -> NDArray[np.float32]:
+        """Take samples of shape (streams, `line_samples`); return (streams, `out_samples`), whole 16-bit steps."""
+        line = lines.astype(np.float32)
         shape = (len(line), self._rows, self._taps.shape[0])
         strides = (line.strides[0], self._stride_samples * line.itemsize, line.itemsize)
-        spread = np.ndarray(shape, np.float64, line, 0, strides).reshape(-1, self._taps.shape[0])
-        made = spread @ self._taps
+        # BLAS wants rows that do not overlap: `reshape` makes the copy.
+        made = np.ndarray(shape, np.float32, line, 0, strides).reshape(-1, self._taps.shape[0]) @ self._taps
         np.rint(made, made)
         np.clip(made, -32768, 32767, made)
-        return made.astype(np.int16).reshape(len(line), -1)
+        return made.reshape(len(line), -1)
 
 
 # --- wire audio ---

@@ -1,8 +1,8 @@
 """Voice activity by Silero VAD: `DetectSpeech` in, one `SpeechScore` per window of 32 ms out.
 
-One worker thread serves all sessions, in rounds. A round scores one window of each session that has one, as one batch.
-Rounds begin at least `ROUND_SECONDS` apart, so that the windows of many sessions come together: a batch of 25 costs a fifth
-of 25 batches of one. A lone session's window does not wait: the round before it is long over.
+One worker thread serves all sessions, in rounds. A round scores one window of each session that has one, as one batch. The
+more sessions there are, the further apart rounds begin, so that their windows come together: a batch of 50 costs a sixth of
+50 batches of one. A lone session's window does not wait.
 
     event loop   submit(DetectSpeech) ──▶ inbox
     worker       inbox ──▶ _Stream: bytes, then lines of samples ──▶ batch: resample, score ──▶ emit(SpeechScore)
@@ -17,14 +17,13 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from functools import cache
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from vivavoce.audio import (
@@ -33,14 +32,21 @@ from vivavoce.audio import (
     SAMPLE_HZ,
     Encoding,
     LineResampler,
-    Samples,
     bytes_to_samples,
     encoding_hz,
     g711_decode,
     samples_to_bytes,
 )
 from vivavoce.engine_api import Capabilities, DetectSpeech, Emit, EngineCommand, SpeechScore
-from vivavoce.engines.silero_network import CONTEXT_SAMPLES, NEW_SAMPLES, RATE_HZ, STATE_SIZE, WINDOW_SAMPLES, SileroNetwork
+from vivavoce.engines.silero_network import (
+    CONTEXT_SAMPLES,
+    NEW_SAMPLES,
+    RATE_HZ,
+    STATE_SIZE,
+    WINDOW_SAMPLES,
+    Floats,
+    SileroNetwork,
+)
 from vivavoce.protocol.errors import SettingsError
 
 logger = logging.getLogger(__name__)
@@ -49,8 +55,10 @@ SCORE_SAMPLES = NEW_SAMPLES * SAMPLE_HZ // RATE_HZ
 """How far one score is from the next, counted at 24,000 Hz: 32 ms."""
 BATCH_WINDOWS = 128
 """The most windows scored at once. A larger batch is hardly cheaper a window, and delays the others."""
-ROUND_SECONDS = 0.008
-"""From the beginning of one round to that of the next, at least."""
+ROUND_SECONDS_PER_SESSION = 0.00025
+LONGEST_ROUND_SECONDS = 0.016
+"""From the beginning of one round to that of the next, at least, unless audio waits already. Half of it is what a window
+waits on average; beyond 16 ms a larger batch would save little."""
 LEAD_SAMPLES = CONTEXT_SAMPLES + RATE_HZ * HALF_WIDTH_MS // 1000
 """What a window hears of the time before its own 32 ms: Silero's context, and the millisecond that the resampler looks
 ahead. In its place the network hears a millisecond of silence at the very beginning, so a window is scored when its last
@@ -67,17 +75,18 @@ class Silero:
         if options:
             raise SettingsError(f"silero has no option '{min(options)}': remove it. The client sets the threshold.")
         self._inbox: SimpleQueue[_Arrival] = SimpleQueue()
+        self._open: set[_Stream] = set()
         self._worker: Thread | None = None
 
     async def start(self) -> None:
         """Load the weights and start the worker: some 10 ms."""
         network = await asyncio.to_thread(_warm_network)
-        self._worker = Thread(target=_Worker(network, self._inbox).run, name="silero", daemon=True)
+        self._worker = Thread(target=_Worker(network, self._inbox, self._open).run, name="silero", daemon=True)
         self._worker.start()
 
     def open(self, emit: Emit) -> SileroSession:
         """Begin a session. `emit` is called from the worker thread."""
-        return SileroSession(emit, self._inbox)
+        return SileroSession(emit, self._inbox, self._open)
 
     async def close(self) -> None:
         """Stop the worker; what it has not scored yet is dropped."""
@@ -89,9 +98,11 @@ class Silero:
 class SileroSession:
     """One session's side."""
 
-    def __init__(self, emit: Emit, inbox: SimpleQueue[_Arrival]) -> None:
+    def __init__(self, emit: Emit, inbox: SimpleQueue[_Arrival], streams: set[_Stream]) -> None:
         self._stream = _Stream(emit)
         self._inbox = inbox
+        self._streams = streams
+        streams.add(self._stream)
 
     def submit(self, command: EngineCommand) -> None:
         """Take a `DetectSpeech`; ignore all else."""
@@ -101,6 +112,7 @@ class SileroSession:
     def close(self) -> None:
         """Drop what waits."""
         self._stream.closed = True
+        self._streams.discard(self._stream)
 
 
 class _Shape:
@@ -128,7 +140,7 @@ class _Stream:
         self.closed = False
         self.in_line = False
         """It stands in the worker's line, where every stream stands at most once."""
-        self.state: NDArray[np.float32]
+        self.state: Floats
         self.commands: deque[DetectSpeech] = deque()
         self._taken_bytes = 0
         """How much of the first command is in the window already."""
@@ -162,12 +174,14 @@ class _Stream:
     def _take(self) -> None:
         """Move bytes from the first command into the window, as many as it lacks."""
         command = self.commands[0]
-        if self._taken_bytes == 0:
+        start = self._taken_bytes
+        if start == 0:
             self._follow(command)
-        audio = command.audio[self._taken_bytes : self._taken_bytes + self.shape.window_bytes - len(self._window)]
-        self._window += audio
-        self._taken_bytes += len(audio)
-        if self._taken_bytes == len(command.audio):
+        end = start + self.shape.window_bytes - len(self._window)
+        self._window += command.audio[start:end]
+        if end < len(command.audio):
+            self._taken_bytes = end
+        else:
             self.commands.popleft()
             self._taken_bytes = 0
 
@@ -202,9 +216,11 @@ _Arrival = tuple[_Stream, DetectSpeech] | None
 class _Worker:
     """The thread that scores."""
 
-    def __init__(self, network: SileroNetwork, inbox: SimpleQueue[_Arrival]) -> None:
+    def __init__(self, network: SileroNetwork, inbox: SimpleQueue[_Arrival], streams: Sized) -> None:
         self._network = network
         self._inbox = inbox
+        self._streams = streams
+        """All that are open."""
         self._line: deque[_Stream] = deque()
         """Streams that may have a window, in the order of their turns."""
 
@@ -213,11 +229,14 @@ class _Worker:
         began_at = 0.0
         while True:
             if not self._line:  # Nobody has a window left: let the next ones gather.
-                time.sleep(max(0.0, began_at + ROUND_SECONDS - time.monotonic()))
+                time.sleep(max(0.0, began_at + self._round_seconds() - time.monotonic()))
             if not self._receive():
                 return
             began_at = time.monotonic()
             self._score()
+
+    def _round_seconds(self) -> float:
+        return min(LONGEST_ROUND_SECONDS, len(self._streams) * ROUND_SECONDS_PER_SESSION)
 
     def _receive(self) -> bool:
         """Take all that has arrived; sleep only if there is nothing to score. False: stop."""
@@ -266,14 +285,13 @@ class _Worker:
         return streams, lines
 
 
-def _windows(streams: Sequence[_Stream], lines: Sequence[bytes]) -> Samples:
-    """The windows of all streams, (streams, 576): one product for each encoding that is spoken."""
-    windows = np.empty((len(streams), WINDOW_SAMPLES), np.int16)
-    for encoding in {stream.encoding for stream in streams}:
-        places = [place for place, stream in enumerate(streams) if stream.encoding == encoding]
-        resampler = _shape_of(encoding).resampler
+def _windows(streams: Sequence[_Stream], lines: Sequence[bytes]) -> Floats:
+    """The windows of all streams, (streams, 576): one product for each shape that there is."""
+    windows = np.empty((len(streams), WINDOW_SAMPLES), np.float32)
+    for shape in {stream.shape for stream in streams}:
+        places = [place for place, stream in enumerate(streams) if stream.shape is shape]
         joined = np.frombuffer(b"".join([lines[place] for place in places]), "<i2").reshape(len(places), -1)
-        windows[places] = resampler.feed(joined[:, : resampler.line_samples])
+        windows[places] = shape.resampler.feed(joined[:, : shape.resampler.line_samples])
     for place, stream in enumerate(streams):
         if stream.begins:
             stream.begins = False

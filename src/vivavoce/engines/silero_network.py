@@ -51,11 +51,11 @@ class SileroNetwork:
             self._output = weights["output_weight"].reshape(STATE_SIZE)
             self._output_bias = weights["output_bias"]
 
-    def step(self, windows: NDArray[np.int16], state: Floats) -> tuple[Floats, Floats]:
+    def step(self, windows: NDArray[np.int16] | Floats, state: Floats) -> tuple[Floats, Floats]:
         """Score one window of each stream.
 
-        `windows` is (streams, 576); `state` is (2, streams, 128), zeros for a new stream. Returns the probabilities of
-        speech, (streams,), and the next state.
+        `windows` is (streams, 576), in units of a 16-bit step; `state` is (2, streams, 128), zeros for a new stream. Returns
+        the probabilities of speech, (streams,), and the next state.
         """
         hidden, cell = state
         gates = np.concatenate([self._encode(windows), hidden], axis=1) @ self._lstm
@@ -68,7 +68,7 @@ class SileroNetwork:
         logits = np.maximum(following[0], 0) @ self._output + self._output_bias
         return _sigmoid(np.tanh(logits * _HALF)), following
 
-    def _encode(self, windows: NDArray[np.int16]) -> Floats:
+    def _encode(self, windows: NDArray[np.int16] | Floats) -> Floats:
         """What the convolutions make of each window: (streams, 128)."""
         streams = windows.shape[0]
         seen = self._magnitudes(windows)
@@ -80,7 +80,7 @@ class SileroNetwork:
         one = _relu(two.reshape(streams, -1) @ conv2[bias1.size :], bias2)
         return _relu(one @ conv3[bias2.size : 2 * bias2.size], bias3)
 
-    def _magnitudes(self, windows: NDArray[np.int16]) -> Floats:
+    def _magnitudes(self, windows: NDArray[np.int16] | Floats) -> Floats:
         """Fourier magnitudes of the four frames, with a frame of zeros on either side: (streams, 6 x 129)."""
         streams = windows.shape[0]
         samples = np.empty((streams, WINDOW_SAMPLES + _MIRRORED_SAMPLES), np.float32)
