@@ -98,11 +98,11 @@ def test_health_says_that_the_server_goes_away() -> None:
     run(main)
 
 
-def test_the_console_says_honestly_what_is_there() -> None:
+def test_the_console_is_served() -> None:
     async def main(served: Served) -> None:
         page = await served.request("GET", "/")
         assert page.headers["content-type"].startswith("text/html")
-        assert "it is not here yet" in page.body.decode()
+        assert "console/main.js" in page.body.decode()
 
     run(main)
 

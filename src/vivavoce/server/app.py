@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from importlib.resources import files
 from typing import Any, Final
 
 import msgspec
@@ -11,11 +10,12 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from vivavoce import __version__
 from vivavoce.protocol.errors import RequestError
+from vivavoce.server.console_files import Console
 from vivavoce.server.errors import HttpError, on_bug, on_http_error, on_request_error, on_starlette_error
 from vivavoce.server.metrics import CONTENT_TYPE
 from vivavoce.server.origins import Origins
@@ -25,7 +25,7 @@ from vivavoce.server.state import ServerState
 
 def make_app(state: ServerState) -> Starlette:
     """The routes over what they share."""
-    minting, pages = SecretRoutes(state), Pages(state)
+    minting, pages, console = SecretRoutes(state), Pages(state), Console()
     return Starlette(
         routes=[
             Route("/v1/realtime/client_secrets", minting.client_secrets, methods=["POST"]),
@@ -38,7 +38,8 @@ def make_app(state: ServerState) -> Starlette:
             Route("/v1/models/{model:path}", pages.model, methods=["GET"]),
             Route("/health", pages.health, methods=["GET"]),
             Route("/metrics", pages.metrics, methods=["GET"]),
-            Route("/", pages.console, methods=["GET"]),
+            Route("/", console.page, methods=["GET"]),
+            Route("/console/{path:path}", console.file, methods=["GET"]),
         ],
         exception_handlers={
             HttpError: on_http_error,
@@ -99,11 +100,6 @@ class Pages:
         """`GET /metrics`. Needs a key where keys are set: figures tell about people too."""
         self._state.gate.owner(request.headers, time.time())
         return Response(self._state.metrics.page(), headers={"content-type": CONTENT_TYPE})
-
-    async def console(self, _: Request) -> Response:
-        """`GET /`: the console."""
-        page = files("vivavoce.server").joinpath("console/index.html").read_text(encoding="utf-8")
-        return HTMLResponse(page, headers={"cache-control": "no-cache"})
 
 
 def _json(content: dict[str, Any], status: int = 200) -> Response:

@@ -1,0 +1,154 @@
+// @ts-check
+import { exported, found, isProblem } from '../state/log.js';
+import { byId, copy, download, h, setText } from './dom.js';
+
+/** @typedef {import('../state/state.js').State} State */
+/** @typedef {import('../state/log.js').Row} Row */
+
+const ROW_PX = 26;
+const SPARE_ROWS = 6;
+
+/**
+ * The event log. Only the rows that can be seen are in the page, however long the log is.
+ * @param {(action: import('../state/state.js').Action) => void} dispatch
+ */
+export function log(dispatch) {
+  return new LogView(dispatch).update;
+}
+
+class LogView {
+  #list = byId('log');
+  #space = byId('log-space');
+  #from = /** @type {HTMLSelectElement} */ (byId('log-from'));
+  #search = /** @type {HTMLInputElement} */ (byId('log-search'));
+  #pause = byId('log-pause');
+  #detail = byId('log-detail');
+  #json = byId('log-json');
+  /** @type {State | null} */
+  #state = null;
+  /** @type {Row[]} */
+  #rows = [];
+  #selected = 0;
+  #follows = true;
+  #drawing = 0;
+
+  /** @param {(action: import('../state/state.js').Action) => void} dispatch */
+  constructor(dispatch) {
+    this.#list.addEventListener('scroll', () => this.#scrolled());
+    this.#list.addEventListener('keydown', (event) => this.#key(event));
+    this.#list.addEventListener('click', (event) => {
+      const row = /** @type {HTMLElement} */ (event.target).closest('[data-n]');
+      if (row) this.#select(Number(/** @type {HTMLElement} */ (row).dataset.n));
+    });
+    for (const control of [this.#from, this.#search]) control.addEventListener('input', () => this.#draw());
+    this.#pause.addEventListener('click', () => dispatch({ kind: 'log-paused', paused: !this.#state?.log.paused }));
+    byId('log-clear').addEventListener('click', () => dispatch({ kind: 'log-cleared' }));
+    byId('log-export').addEventListener('click', () => this.#export());
+    byId('log-copy').addEventListener('click', () => void copy(this.#json.textContent ?? '', byId('log-copy')));
+    byId('log-close').addEventListener('click', () => this.#select(0));
+    new ResizeObserver(() => this.#draw()).observe(this.#list);
+  }
+
+  update = (/** @type {State} */ state) => {
+    const isSame = this.#state?.log === state.log;
+    this.#state = state;
+    if (!isSame) this.#draw();
+  };
+
+  #draw() {
+    cancelAnimationFrame(this.#drawing);
+    this.#drawing = requestAnimationFrame(() => this.#drawNow());
+  }
+
+  #drawNow() {
+    if (!this.#state) return;
+    const { log } = this.#state;
+    this.#rows = found(log.rows, { from: this.#from.value, search: this.#search.value });
+    this.#space.style.height = `${this.#rows.length * ROW_PX}px`;
+    if (this.#follows) this.#list.scrollTop = this.#list.scrollHeight;
+    const first = Math.max(0, Math.floor(this.#list.scrollTop / ROW_PX) - SPARE_ROWS);
+    const count = Math.ceil(this.#list.clientHeight / ROW_PX) + 2 * SPARE_ROWS;
+    const began = log.rows[0]?.at ?? 0;
+    this.#space.replaceChildren(...this.#rows.slice(first, first + count).map((row, n) => this.#row(row, first + n, began)));
+    setText(this.#pause, log.paused ? `Go on (${log.missed} missed)` : 'Pause');
+    const dropped = log.dropped ? `, ${log.dropped} older dropped` : '';
+    setText(byId('log-count'), `${this.#rows.length} of ${log.rows.length} rows${dropped}`);
+  }
+
+  /**
+   * @param {Row} row
+   * @param {number} index
+   * @param {number} began
+   */
+  #row(row, index, began) {
+    const isSelected = row.n === this.#selected;
+    const element = h(
+      'div',
+      { role: 'option', id: `log-${row.n}`, 'data-n': row.n, class: `row ${row.from}`, 'aria-selected': String(isSelected) },
+      h('span', { class: 'time' }, ((row.at - began) / 1000).toFixed(3)),
+      h('span', { class: 'way', 'aria-label': row.from }, row.from === 'client' ? '↑' : '↓'),
+      h('span', { class: 'type' }, row.type),
+      row.count > 1 && h('span', { class: 'count' }, `×${row.count}`),
+      h('span', { class: 'detail' }, row.bytes ? kilobytes(row.bytes) : row.detail),
+    );
+    element.classList.toggle('problem', isProblem(row));
+    element.style.top = `${index * ROW_PX}px`;
+    return element;
+  }
+
+  #scrolled() {
+    this.#follows = this.#list.scrollHeight - this.#list.scrollTop - this.#list.clientHeight < ROW_PX;
+    this.#draw();
+  }
+
+  /** @param {KeyboardEvent} event */
+  #key(event) {
+    const steps = /** @type {Record<string, number>} */ ({ ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10, Home: -Infinity, End: Infinity });
+    const step = steps[event.key];
+    if (event.key === 'Escape') this.#select(0);
+    if (step === undefined || this.#rows.length === 0) return;
+    event.preventDefault();
+    const now = this.#rows.findIndex((row) => row.n === this.#selected);
+    const index = Math.min(this.#rows.length - 1, Math.max(0, (now < 0 ? this.#rows.length - 1 : now) + step));
+    this.#select(this.#rows[index].n);
+    const top = index * ROW_PX;
+    const { scrollTop, clientHeight } = this.#list;
+    if (top < scrollTop) this.#list.scrollTop = top;
+    if (top + ROW_PX > scrollTop + clientHeight) this.#list.scrollTop = top + ROW_PX - clientHeight;
+  }
+
+  /** @param {number} n 0 selects nothing. */
+  #select(n) {
+    this.#selected = n;
+    const row = this.#state?.log.rows.find((known) => known.n === n);
+    this.#detail.hidden = !row;
+    if (row) {
+      this.#follows = false;
+      this.#list.setAttribute('aria-activedescendant', `log-${n}`);
+      setText(byId('log-title'), row.type);
+      setText(this.#json, told(row));
+    }
+    this.#draw();
+  }
+
+  #export() {
+    if (!this.#state) return;
+    const { log, connection, configuration } = this.#state;
+    const began = new Date(performance.timeOrigin).toISOString();
+    const about = { url: location.origin, began, version: connection.version };
+    download(`${configuration.session?.id ?? 'session'}.jsonl`, exported(log, about), 'application/jsonl');
+  }
+}
+
+/** @param {Row} row */
+function told(row) {
+  const json = JSON.stringify(row.event, null, 2);
+  if (row.count === 1) return json;
+  const joined = row.text ? `\n\n// together:\n${row.text}` : `\n\n// together: ${kilobytes(row.bytes)} of audio`;
+  return `// the first of ${row.count}, over ${Math.round(row.until - row.at)} ms\n${json}${joined}`;
+}
+
+/** @param {number} bytes */
+function kilobytes(bytes) {
+  return bytes < 10_000 ? `${bytes} bytes` : `${(bytes / 1000).toFixed(0)} kB`;
+}
