@@ -203,7 +203,7 @@ class Connection(asyncio.Protocol):
                     self._wait()
                     work.add_done_callback(self._go_on)
                     return
-                if time.monotonic() > until:
+                if self._reader.has_more and time.monotonic() > until:
                     self._wait()
                     self._loop.call_soon(self._go_on)
                     return

@@ -84,19 +84,25 @@ class FrameReader:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes: Final = max_bytes
-        self._data = memoryview(b"")
+        self._data = b""
         self._position = 0
         self._frame: _Frame | None = None
         self._message: _Message | None = None
 
     def feed(self, data: bytes) -> None:
         """More bytes of the stream."""
-        rest = self._data[self._position :]
-        self._data = memoryview(bytes(rest) + data if rest else data)
+        self._data = self._data[self._position :] + data if self._position < len(self._data) else data
         self._position = 0
+
+    @property
+    def has_more(self) -> bool:
+        """There are bytes that `next` has not taken yet."""
+        return self._position < len(self._data)
 
     def next(self) -> Message | None:
         """The next message, or `None` until more is fed. Raises `FrameError`, after which nothing can be read any more."""
+        if self._position == len(self._data):
+            return None
         if self._frame is None and self._message is None and (text := self._read_small_text()) is not None:
             return text
         while True:
@@ -124,7 +130,7 @@ class FrameReader:
         if data[at + 1] == _MASKED | 127 or end > len(data) or length > self._max_bytes:
             return None
         self._position = end
-        return Text([apply_mask(data[start:end], bytes(data[start - 4 : start]))], length)
+        return Text([apply_mask(data[start:end], data[start - 4 : start])], length)
 
     # --- header ---
 
@@ -142,7 +148,7 @@ class FrameReader:
         elif length == 127:
             (length,) = struct.unpack_from("!Q", data, at + 2)
         self._position = at + size
-        frame = _Frame(first & 0x0F, bool(first & _FIN), length, bytes(data[at + size - 4 : at + size]))
+        frame = _Frame(first & 0x0F, bool(first & _FIN), length, data[at + size - 4 : at + size])
         self._check(frame, first, second)
         return frame
 
@@ -183,10 +189,11 @@ class FrameReader:
         taken = min(frame.remaining, len(self._data) - self._position)
         if taken:
             end = self._position + taken
+            arrived = memoryview(self._data)[self._position : end]
             if frame.opcode >= CLOSE:
-                frame.control += apply_mask(self._data[self._position : end], frame.rotated_mask())
+                frame.control += apply_mask(arrived, frame.rotated_mask())
             elif self._message is not None and self._message.kept:
-                self._message.add(apply_mask(self._data[self._position : end], frame.rotated_mask()))
+                self._message.add(apply_mask(arrived, frame.rotated_mask()))
             self._position = end
             frame.received += taken
             frame.remaining -= taken
