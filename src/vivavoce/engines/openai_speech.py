@@ -176,7 +176,7 @@ class _Sound:
                 raise self._upstream.error_in(event.error)
             if event.type.endswith(".done"):
                 return b""
-            return b64decode(event.audio) or None if event.audio else None
+            return b64decode(event.audio, validate=True) or None if event.audio else None
         except (msgspec.DecodeError, UnicodeDecodeError, binascii.Error) as error:
             raise self._upstream.failure("upstream_invalid", "sent something that is no speech.", error) from None
 

@@ -176,6 +176,7 @@ class _Words:
         if event.type == "transcript.text.done":
             rest = whole.strip().removeprefix(self._text)
             if whole.strip().startswith(self._text) and rest:
+                self._space = ""  # The rest brings its own.
                 self._add(rest, [] if self._logprobs else logprobs)
         else:
             self._add(whole if whole[:1].isspace() or not self._text else f" {whole}", logprobs)
