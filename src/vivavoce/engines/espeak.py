@@ -123,7 +123,7 @@ class Espeak:
         """Read the files that the first utterance would wait for. Raise `SettingsError` for an option that names nothing."""
         language, voice = self._options.language, self._options.voice
         if not _has(library, language):
-            raise SettingsError(f"engines.cascade.espeak.language: espeak-ng has no {language!r}. Try 'en-us', 'de', 'pt-br'.")
+            raise SettingsError(f"engines.cascade.espeak.language: espeak-ng has no {language!r}. Try 'en-us' or 'de'.")
         if voice.lower() not in VOICES and not _has(library, voice):
             raise SettingsError(f"engines.cascade.espeak.voice: no voice {voice!r}. There are: {', '.join(VOICES)}.")
         library.select_voice("a-name-that-makes-espeak-list-its-voices")
