@@ -283,8 +283,9 @@ async def _turns(engine: Engine, subject: Subject, turns: int) -> None:
     for _ in range(turns // 10):
         probe = Probe(engine)
         for n in range(10):
-            probe.session.submit(Listen(f"item_{n}", subject.speech("hello"), PCM, final=n % 2 == 0))
-            if n % 2:
+            if n < 2:
+                probe.session.submit(Listen(f"item_{n}", subject.speech("hello"), PCM, final=n == 0))
+            if n == 1:
                 probe.session.submit(StopListening(f"item_{n}"))
             await probe.answer(request(subject, "hello", f"resp_{n}"))
         probe.session.close()
