@@ -25,7 +25,7 @@ fuzz: .venv/.installed-dev  ## a million events; minutes
 	$(PYTHON) -m venv .venv
 
 .venv/.installed: .venv/bin/python pyproject.toml
-	$(BIN)/pip install -q -e '.[offline]'
+	$(BIN)/pip install -q -e '.[offline,openai]'
 	touch $@
 
 .venv/.installed-dev: .venv/.installed pyproject.toml requirements-dev.txt requirements-nodeps.txt

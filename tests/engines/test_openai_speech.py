@@ -18,7 +18,7 @@ from vivavoce.engines.parts import Speech, Utterance
 from vivavoce.engines.proportional_marks import ProportionalMarks
 from vivavoce.engines.tone import Tone, spans, tone_of
 from vivavoce.engines.wav import wav_header
-from vivavoce.protocol.errors import EngineError
+from vivavoce.protocol.errors import EngineError, SettingsError
 
 HUM = (8000 * np.sin(np.arange(24_000) / 24_000 * 2 * np.pi * 200)).astype("<i2").tobytes()
 HELLO = Utterance(text="Hello there, my friend.")
@@ -157,6 +157,11 @@ def test_another_rate_becomes_24_khz() -> None:
         heard = np.frombuffer(pcm_of(spoken(answer, sample_rate_hz=8_000)[0]), "<i2")
         assert len(heard) == 24_000
         assert np.abs(heard[200:-200] - np.frombuffer(HUM, "<i2")[200:-200].astype(int)).max() < 300
+
+
+def test_a_rate_that_no_voice_has() -> None:
+    with pytest.raises(SettingsError, match="sample_rate_hz: 44101"):
+        OpenAISpeech({"base_url": "http://127.0.0.1:1", "sample_rate_hz": 44_101})
 
 
 def test_sound_shorter_than_any_head() -> None:

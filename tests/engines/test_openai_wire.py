@@ -88,12 +88,19 @@ def test_a_length_that_is_not_known_is_what_is_there() -> None:
         b"RIFF\0\0\0\0WAVE",
         b"RIFF\0\0\0\0WAVEdata\0\0\0\0",
         wav_header(0, 0),
+        wav_header(44_101, 0),
+        wav_header(400_000, 0),
         wav_header(16_000, 4).replace(b"\x01\x00\x01\x00", b"\x02\x00\x01\x00", 1) + bytes(4),
     ],
 )
 def test_what_is_no_wav_says_so(data: bytes) -> None:
     with pytest.raises(ValueError, match="WAV"):
         read_wav(data)
+
+
+def test_the_rates_that_recorders_have_are_known() -> None:
+    for rate_hz in (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000):
+        assert read_wav(wav_header(rate_hz, 0))[1] == rate_hz
 
 
 @given(st.integers(0, 60))

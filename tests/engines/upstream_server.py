@@ -192,7 +192,7 @@ async def well(request: Received, out: Out) -> None:
 
 
 async def _chat(body: dict[str, Any], out: Out) -> None:
-    said = body["messages"][-1]["content"]
+    said = body["messages"][-1]["content"].splitlines()[-1]
     if "FALL" in said:
         await out.whole(500, "text/html", b"<html><h1>Internal Server Error</h1></html>")
         return

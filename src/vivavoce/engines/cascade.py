@@ -74,6 +74,11 @@ class Cascade:
         self._synthesizer = synthesizer
         self.capabilities = self._capabilities()
 
+    @property
+    def synthesizer(self) -> Synthesizer:
+        """Its voice, for speech outside of any conversation."""
+        return self._synthesizer
+
     def _capabilities(self) -> Capabilities:
         return Capabilities(
             speaks=True,

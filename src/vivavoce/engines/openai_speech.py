@@ -11,11 +11,11 @@ import asyncio
 import binascii
 from base64 import b64decode
 from collections.abc import AsyncIterator, Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from vivavoce.audio import PCM_SAMPLE_BYTES, SAMPLE_HZ, Resampler
 from vivavoce.engines.parts import Speech, Utterance
@@ -24,7 +24,8 @@ from vivavoce.engines.speakable import speakable
 from vivavoce.engines.streaming import closing
 from vivavoce.engines.tone import Tone
 from vivavoce.engines.upstream import Reply, Upstream, UpstreamOptions
-from vivavoce.engines.wav import read_head
+from vivavoce.engines.wav import is_usual, read_head
+from vivavoce.protocol.errors import SettingsError
 from vivavoce.registry import read_options
 
 _VOICES: Final = ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar")
@@ -46,7 +47,7 @@ class Options(UpstreamOptions, frozen=True, kw_only=True):
     """The voice for names that `voices` does not hold. Empty: the name that the client gave, as it is."""
     voices: dict[str, str] = msgspec.field(default_factory=dict)
     """Clients' names for voices, and the server's: `{alloy = "af_heart", echo = "am_puck"}`."""
-    sample_rate_hz: Annotated[int, Meta(ge=8_000, le=96_000)] = SAMPLE_HZ
+    sample_rate_hz: int = SAMPLE_HZ
     """Of the PCM that the server sends. WAV says so itself."""
     instructions: bool = True
     """Send tone directions as `instructions`. If not, the pace of a tone goes into `speed`, and the rest is left out."""
@@ -71,6 +72,9 @@ class OpenAISpeech:
         """See `Options`. Raises `SettingsError`. Nothing is contacted yet."""
         name = "cascade.openai_speech"
         self._options = read_options(options or {}, Options, name)
+        if not is_usual(self._options.sample_rate_hz):
+            rate_hz = self._options.sample_rate_hz
+            raise SettingsError(f"engines.{name}.sample_rate_hz: {rate_hz} is no rate that voices have.")
         self._upstream = Upstream(name, "The voice's server", self._options)
         self.voices = tuple(self._options.voices) or _VOICES
 

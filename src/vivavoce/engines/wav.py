@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from typing import Final
 
@@ -9,11 +10,13 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from vivavoce.audio import Samples, g711_decode
+from vivavoce.audio import SAMPLE_HZ, Samples, g711_decode
 
 ENDLESS_BYTES: Final = 0xFFFFFFFF
 """What a header says where the length is not known yet, as `ffmpeg` and the hosted API write it."""
 
+_LEAST_COMMON_HZ: Final = 75
+"""What 11,025 Hz and its multiples have in common with 24,000 Hz; the multiples of 8,000 have more."""
 _PCM, _FLOAT, _ALAW, _ULAW, _EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
 
 
@@ -72,14 +75,21 @@ def read_wav(data: bytes) -> tuple[Samples, int]:
     return np.clip(np.rint(mixed), -(2**15), 2**15 - 1).astype(np.int16), head.rate_hz
 
 
+def is_usual(rate_hz: int) -> bool:
+    """A rate that recorders use. Of others, the way to 24,000 Hz may take gigabytes of filter: 44,101 Hz would."""
+    return 4_000 <= rate_hz <= 192_000 and math.gcd(rate_hz, SAMPLE_HZ) >= _LEAST_COMMON_HZ
+
+
 def _head(form: bytes, start: int, length_bytes: int) -> WavHead:
     if len(form) < 16:
         raise ValueError("a WAV file without a format")
     encoding, channels, rate_hz, _, _, bits = struct.unpack("<HHIIHH", form[:16])
     if encoding == _EXTENSIBLE and len(form) >= 26:
         encoding = int.from_bytes(form[24:26], "little")
-    if not (0 < channels <= 8 and 4_000 <= rate_hz <= 192_000 and bits in (8, 16, 24, 32, 64)):
+    if not (0 < channels <= 8 and bits in (8, 16, 24, 32, 64)):
         raise ValueError("a WAV file with a broken header")
+    if not is_usual(rate_hz):
+        raise ValueError(f"a WAV file at {rate_hz} Hz, an unusual rate")
     return WavHead(encoding, channels, rate_hz, bits // 8, start, length_bytes)
 
 

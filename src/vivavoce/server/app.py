@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from vivavoce import __version__
 from vivavoce.protocol.errors import RequestError
+from vivavoce.server.audio_routes import AudioRoutes
 from vivavoce.server.console_files import Console
 from vivavoce.server.errors import HttpError, on_bug, on_http_error, on_request_error, on_starlette_error
 from vivavoce.server.metrics import CONTENT_TYPE
@@ -25,7 +26,7 @@ from vivavoce.server.state import ServerState
 
 def make_app(state: ServerState) -> Starlette:
     """The routes over what they share."""
-    minting, pages, console = SecretRoutes(state), Pages(state), Console()
+    minting, audio, pages, console = SecretRoutes(state), AudioRoutes(state), Pages(state), Console()
     return Starlette(
         routes=[
             Route("/v1/realtime/client_secrets", minting.client_secrets, methods=["POST"]),
@@ -34,6 +35,8 @@ def make_app(state: ServerState) -> Starlette:
             Route("/v1/realtime/calls", no_calls, methods=["POST"]),
             Route("/v1/realtime/calls/{call_id}/{verb}", no_calls, methods=["POST"]),
             Route("/v1/realtime", not_a_websocket, methods=["GET", "POST"]),
+            Route("/v1/audio/transcriptions", audio.transcriptions, methods=["POST"]),
+            Route("/v1/audio/speech", audio.speech, methods=["POST"]),
             Route("/v1/models", pages.models, methods=["GET"]),
             Route("/v1/models/{model:path}", pages.model, methods=["GET"]),
             Route("/health", pages.health, methods=["GET"]),

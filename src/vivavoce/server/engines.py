@@ -7,6 +7,7 @@ import logging
 from typing import Any, Final
 
 from vivavoce.engine_api import Engine
+from vivavoce.engines.parts import Synthesizer
 from vivavoce.protocol.errors import SettingsError, VivavoceError
 from vivavoce.registry import ENGINES, TURN_ENDS, VOICE_ACTIVITY, Ensemble, Shared, find
 from vivavoce.settings import Settings
@@ -29,6 +30,7 @@ class Engines:
         self._options: Final = settings.engines
         self._voice_activity: Final = self._shared(VOICE_ACTIVITY, settings.voice_activity)
         self._turn_end: Final = self._shared(TURN_ENDS, settings.turn_end)
+        self._mains: Final[dict[str, Engine]] = {}
         self._engines: Final = {
             name: self._made(name) for name in dict.fromkeys([settings.engine, *settings.models.values()])
         }
@@ -53,6 +55,16 @@ class Engines:
             name = self._default
         return name, self._engines[name]
 
+    def transcriber(self, model: str) -> Engine | None:
+        """The engine that transcribes for a model's name: the one that answers for it, else any that can."""
+        candidates = [self.named(model)[1], *self._engines.values()]
+        return next((engine for engine in candidates if engine.capabilities.transcribes), None)
+
+    def synthesizer(self, model: str) -> Synthesizer | None:
+        """The voice for a model's name: of the engine that answers for it, else of any that has one by itself."""
+        candidates = [self._mains[self.named(model)[0]], *self._mains.values()]
+        return next((found for main in candidates if (found := getattr(main, "synthesizer", None))), None)
+
     async def start(self) -> None:
         """Load and warm up all engines at once. Raises `EngineError` or `SettingsError`."""
         outcomes = await asyncio.gather(*(engine.start() for engine in self._engines.values()), return_exceptions=True)
@@ -67,7 +79,7 @@ class Engines:
         await _close(list(self._engines.values()))
 
     def _made(self, name: str) -> Ensemble:
-        main = find(ENGINES, name)(self._options.get(name, {}))
+        main = self._mains[name] = find(ENGINES, name)(self._options.get(name, {}))
         return Ensemble(main, self._voice_activity, self._turn_end)
 
     def _shared(self, group: str, name: str | None) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -15,15 +15,11 @@ from vivavoce.protocol.beta import downgrade_session, upgrade_session
 from vivavoce.protocol.beta_shapes import downgrade_param
 from vivavoce.protocol.config import Config
 from vivavoce.protocol.errors import RequestError
-from vivavoce.protocol.refusals import refusal
+from vivavoce.server.bodies import converted, json_object
 from vivavoce.server.client_secrets import DEFAULT_SECONDS, LEAST_SECONDS, MOST_SECONDS, ClientSecret
-from vivavoce.server.errors import HttpError
 from vivavoce.server.starting import conversation, shown
 from vivavoce.server.state import ServerState
 from vivavoce.session.configuration import updated
-
-MAX_BODY_BYTES: Final = 2**20
-BodyT = TypeVar("BodyT", bound=Struct)
 
 
 class ExpiresAfter(Struct, frozen=True):
@@ -62,7 +58,7 @@ class SecretRoutes:
     async def client_secrets(self, request: Request) -> Response:
         """`POST /v1/realtime/client_secrets`, GA."""
         key_id = self._state.gate.owner(request.headers, time.time()).key_id
-        body = _converted(await _json_object(request), GaBody)
+        body = converted(await json_object(request), GaBody)
         session = body.session or {}
         config = self._config(session)
         secret = self._secret("ga", session, body.expires_after, key_id)
@@ -80,8 +76,8 @@ class SecretRoutes:
 
     async def _beta(self, request: Request, is_transcription: bool) -> Response:
         key_id = self._state.gate.owner(request.headers, time.time()).key_id
-        flat = await _json_object(request)
-        asked = _converted(flat, BetaBody).client_secret or BetaSecret()
+        flat = await json_object(request)
+        asked = converted(flat, BetaBody).client_secret or BetaSecret()
         session = upgrade_session(flat, transcription=is_transcription, prefix="")
         try:
             config = self._config(session)
@@ -100,28 +96,6 @@ class SecretRoutes:
     ) -> ClientSecret:
         seconds = (expires_after or ExpiresAfter()).seconds
         return ClientSecret(session=session, dialect=dialect, expires_at=int(time.time()) + seconds, key_id=key_id)
-
-
-async def _json_object(request: Request) -> dict[str, Any]:
-    """The body, up to 1 MiB. None at all is an empty object."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise HttpError(413, "request_too_large", f"The body may have {MAX_BODY_BYTES} bytes.")
-    try:
-        return msgspec.json.decode(bytes(body), type=dict[str, Any]) if body.strip() else {}
-    except (ValueError, RecursionError):
-        raise HttpError(
-            400, "invalid_json", "We could not parse the JSON body of your request: expected an object."
-        ) from None
-
-
-def _converted(value: dict[str, Any], schema: type[BodyT]) -> BodyT:
-    try:
-        return msgspec.convert(value, schema)
-    except msgspec.ValidationError as error:
-        raise refusal(error, schema, value) from None
 
 
 def _about_flat(error: RequestError) -> RequestError:
