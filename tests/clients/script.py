@@ -23,7 +23,8 @@ BILLING: Final = "Billing here, what can I do for you?"
 SCRIPT: Final[dict[str, Any]] = {
     "turns": [
         {"when": "^hello", "say": GREETING},
-        {"when": "forward", "say": MOVING},
+        # A model needs a moment: the transcript comes first. Pipecat keeps a later one for the next turn.
+        {"when": "forward", "after_ms": 150, "say": MOVING},
         {"when": "weather", "call": "get_weather", "arguments": {"city": "Oslo", "unit": "celsius"}},
         {"when_output": "degrees", "say": "The weather report says: {said}"},
         {"when": "billing", "call": "transfer_to_billing", "arguments": {}},
