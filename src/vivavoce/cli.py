@@ -33,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2 if isinstance(error, SettingsError) else 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # Who read our output (`| head`) has read enough: nothing may be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -128,7 +131,11 @@ def _engines(_: argparse.Namespace) -> int:
             sys.stdout.write(f"{kind}s\n")
         for entry in found:
             state = f"needs {', '.join(entry.missing)}: {entry.remedy}" if entry.missing else entry.package
-            sys.stdout.write(f"  {entry.name:<16} {state}\n")
+            sys.stdout.write(f"  {entry.name:<22} {state}\n")
+    from vivavoce.server.local_models import look
+
+    for server in look():
+        sys.stdout.write(server.line() + "\n")
     return 0
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from vivavoce.server.auth import keys_of
+from vivavoce.server.local_models import tell_later
 from vivavoce.server.logs import configure
 from vivavoce.server.serving import listen, serve
 from vivavoce.settings import Settings
@@ -31,6 +32,7 @@ def _announce(settings: Settings, port: int, engines: Sequence[str], is_open: bo
     for text in announcement(msgspec.structs.replace(settings, port=port), engines, is_open):
         sys.stdout.write(text + "\n")
     sys.stdout.flush()
+    tell_later(msgspec.structs.replace(settings, port=port))
 
 
 def announcement(settings: Settings, engines: Sequence[str], is_open: bool) -> list[str]:
