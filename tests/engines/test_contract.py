@@ -65,7 +65,7 @@ SUBJECTS = [
         make=lambda: Cascade({}),
         long="Say exactly: The sea is deep and blue, and it never sleeps. " + "The tide comes in, the tide goes out. " * 5,
         calls="What is the weather in Paris?",
-        speech=lambda words: recorded(),
+        speech=lambda words: recorded() if words == "hello there" else recorded()[:14_400],
         repeats=False,
         turns=40,
     ),
