@@ -129,6 +129,13 @@ def test_what_the_page_says_is_true(page: Path, url: str, tmp_path: Path) -> Non
     Reader(url, tmp_path).follow(page.read_text(encoding="utf-8"), str(page.relative_to(ROOT)))
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    local = [target for target in targets if not re.match(r"\w+:", target)]
+    assert [target for target in local if not (page.parent / target).exists()] == []
+
+
 # --- the runner itself ---
 
 PAGE = """

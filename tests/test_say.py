@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -20,6 +21,8 @@ from websockets.sync.server import ServerConnection, serve
 
 from tests.live import live
 from vivavoce.cli import main
+from vivavoce.client.connection import DEFAULT_URL
+from vivavoce.client.local_server import answers
 
 AUDIO = Path(__file__).parents[1] / "../shared/audio"
 SCRIPT = {
@@ -197,7 +200,54 @@ def test_standard_input(url: str, tmp_path: Path) -> None:
     assert "speaking   standard input: 2.0 s, 16000 Hz mono" in done.stdout
 
 
+# --- a server of its own ---
+
+
+@pytest.fixture
+def nobody_serves() -> None:
+    if answers(DEFAULT_URL):
+        pytest.skip(f"a server runs at {DEFAULT_URL}, and `say` rightly takes it")
+
+
+@pytest.mark.usefixtures("nobody_serves")
+def test_it_starts_a_server_and_stops_it(tmp_path: Path) -> None:
+    done = say_program(recording("goforward.wav"), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"server     none at {DEFAULT_URL}: starting one"
+    [own] = re.findall(r"server     (http://127\.0\.0\.1:\d+), ready after [\d.]+ s", lines[1])
+    assert not answers(own)
+    [words] = [line[11:] for line in lines if line.startswith("you")]
+    assert "forward" in words
+    assert any(len(line) > 20 for line in lines if line.startswith("answer"))
+    assert_audible(tmp_path / "answer.wav", 0.5)
+    times = rows(done.stdout)
+    assert list(times) == ["speech_stopped", "transcript", "first text", "first audio", "done"]
+    assert 480 <= times["speech_stopped"] <= times["transcript"] <= times["first text"] <= times["first audio"]
+    assert times["first audio"] <= times["done"] <= 5000
+
+
+@pytest.mark.usefixtures("nobody_serves")
+def test_a_command_that_is_terminated_takes_its_server_along(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "vivavoce.cli", "say", str(recording("silero-minute.wav"))]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        _, ready, _ = (running.stdout.readline() for _ in range(3))
+        own = ready.split()[1].rstrip(",")
+        assert answers(own)
+        running.terminate()
+        assert running.wait(20) == 130
+    assert not answers(own)
+
+
 # --- what goes wrong ---
+
+
+def test_a_reader_who_has_read_enough(url: str, tmp_path: Path) -> None:
+    command = f"{sys.executable} -m vivavoce.cli say --url {url} --json --text Hello | head -n 1"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, timeout=60)
+    assert done.stdout.count(b"\n") == 1
+    assert done.stderr == b""
 
 
 def test_a_failed_response_is_exit_code_1(url: str, tmp_path: Path) -> None:
