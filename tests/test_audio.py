@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vivavoce import audio
-from vivavoce.audio import SAMPLE_HZ, Decoder, Encoder, Resampler, to_pcm
+from vivavoce.audio import SAMPLE_HZ, Decoder, Encoder, LineResampler, Resampler, to_pcm
 
 ENCODINGS = ("audio/pcm", "audio/pcmu", "audio/pcma")
 EVERY_SAMPLE = np.arange(-(2**15), 2**15).astype(np.int16)
@@ -244,3 +244,21 @@ def test_encoding_100_ms_hardly_holds_the_event_loop():
         return time.perf_counter() - started
 
     assert min(seconds() for _ in range(50)) < 500e-6  # measured 26 µs; the bound is for a busy machine
+
+
+@pytest.mark.parametrize("from_hz", [24_000, 8_000])
+def test_lines_are_resampled_as_streams_are(from_hz):
+    resampler, rng = LineResampler(from_hz, 16_000, 576), np.random.default_rng(5)
+    lines = rng.integers(-30_000, 30_000, (7, resampler.line_samples), dtype=np.int16)
+    for line, made in zip(lines, resampler.feed(lines), strict=True):
+        # A stream whose sample 0 is the line's `behind_samples`, so that outputs stand at the same places.
+        lead = -resampler.behind_samples % (from_hz // 8_000)
+        whole = Resampler(from_hz, 16_000).feed(np.concatenate([np.zeros(lead, np.int16), line]))
+        first = (lead + resampler.behind_samples) * 16_000 // from_hz
+        assert np.abs(whole[first : first + 576] - made).max() <= 1
+        assert (whole[first : first + 576] == made).mean() > 0.98
+
+
+def test_a_line_makes_whole_rows_only():
+    with pytest.raises(ValueError, match="575"):
+        LineResampler(24_000, 16_000, 575)

@@ -12,12 +12,14 @@ from msgspec import Struct, field
 
 SPEECH_END_TO_STOPPED: Final = "speech_end_to_stopped_ms"
 STOPPED_TO_AUDIO: Final = "stopped_to_audio_ms"
+SPEECH_END_TO_AUDIO: Final = "speech_end_to_audio_ms"
 ONSET_TO_CANCELLED: Final = "onset_to_cancelled_ms"
 APPEND_TO_ECHO: Final = "append_to_echo_ms"
 
 LATENCIES: Final = {
     SPEECH_END_TO_STOPPED: "end of speech → speech_stopped",
     STOPPED_TO_AUDIO: "speech_stopped → first audio",
+    SPEECH_END_TO_AUDIO: "end of speech → first audio",
     ONSET_TO_CANCELLED: "onset of speech → answer cancelled",
     APPEND_TO_ECHO: "append → echo",
 }

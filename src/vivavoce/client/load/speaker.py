@@ -16,7 +16,14 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from vivavoce.audio import SAMPLE_HZ
-from vivavoce.client.load.figures import APPEND_TO_ECHO, ONSET_TO_CANCELLED, SPEECH_END_TO_STOPPED, STOPPED_TO_AUDIO, Tally
+from vivavoce.client.load.figures import (
+    APPEND_TO_ECHO,
+    ONSET_TO_CANCELLED,
+    SPEECH_END_TO_AUDIO,
+    SPEECH_END_TO_STOPPED,
+    STOPPED_TO_AUDIO,
+    Tally,
+)
 from vivavoce.client.load.frames import text_frame
 from vivavoce.client.load.plan import CHUNK_MS, ECHO_SECONDS, PATIENCE_SECONDS, Plan
 from vivavoce.client.load.utterances import SILENCE, Utterance, Voice
@@ -69,6 +76,8 @@ class Speaker:
         self._onset_at: float | None = None
         self._ended_at: float | None = None
         self._stopped_at: float | None = None
+        self._noticed_end_at: float | None = None
+        """The end of speech that `_stopped_at` is about."""
         self._waits_until: float | None = None
         self._answering = False
         self._interrupting = False
@@ -158,13 +167,15 @@ class Speaker:
     def _on_speech_stopped(self, now: float) -> None:
         if self._ended_at is not None:
             self._note(SPEECH_END_TO_STOPPED, now - self._ended_at)
-            self._ended_at = None
+        self._noticed_end_at, self._ended_at = self._ended_at, None
         self._stopped_at = now
 
     def _on_audio(self, base64_characters: int, now: float) -> None:
         seconds = base64_characters // 4 * 3 / 2 / SAMPLE_HZ
         if self._stopped_at is not None:
             self._note(STOPPED_TO_AUDIO, now - self._stopped_at)
+            if self._noticed_end_at is not None:
+                self._note(SPEECH_END_TO_AUDIO, now - self._noticed_end_at)
             self._stopped_at = None
             if self._random.random() < self._plan.interrupting:
                 self._begins_at = now + self._random.uniform(*_INTERRUPTING_SECONDS)
