@@ -11,6 +11,7 @@ import pytest
 from tests.engines.upstream_server import Out, Received, UpstreamServer, chunk, models, upstream, well
 from vivavoce.engine_api import Generate
 from vivavoce.engines.openai_chat import LlamaCpp, Ollama, OpenAIChat, Vllm
+from vivavoce.engines.openai_chat import Options as ChatOptions
 from vivavoce.engines.openai_speech import OpenAISpeech
 from vivavoce.engines.openai_transcriptions import OpenAITranscriptions
 from vivavoce.engines.parts import Hints, Utterance
@@ -20,14 +21,16 @@ from vivavoce.protocol.objects import PCM, InputTextPart, Message
 
 KEY = "sk-never-to-be-seen"
 HELLO = Generate(response_id="resp_1", items=(Message(role="user", content=(InputTextPart("hello"),)),))
-QUICK = {"connect_seconds": 2.0, "first_seconds": 0.3, "silence_seconds": 0.3, "api_key": KEY, "model": "tiny"}
+PATIENT = {"api_key": KEY, "model": "tiny"}
+QUICK = {"first_seconds": 0.3, "silence_seconds": 0.3}
+"""For those that would wait for ever."""
 HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 
 Work = Callable[[str], Awaitable[None]]
 
 
 async def chat(url: str, **options: Any) -> None:
-    part = OpenAIChat({"base_url": url, **QUICK, **options})
+    part = OpenAIChat({"base_url": url, **PATIENT, **options})
     await part.start()
     try:
         async for _ in part.reply(HELLO):
@@ -37,7 +40,7 @@ async def chat(url: str, **options: Any) -> None:
 
 
 async def transcribe(url: str, **options: Any) -> None:
-    part = OpenAITranscriptions({"base_url": url, **QUICK, **options})
+    part = OpenAITranscriptions({"base_url": url, **PATIENT, **options})
     await part.start()
     try:
         turn = part.recognize(Hints(), lambda delta: None)
@@ -48,7 +51,7 @@ async def transcribe(url: str, **options: Any) -> None:
 
 
 async def speak(url: str, **options: Any) -> None:
-    part = OpenAISpeech({"base_url": url, **QUICK, **options})
+    part = OpenAISpeech({"base_url": url, **PATIENT, **options})
     await part.start()
     try:
         async for _ in part.speak(Utterance(text="Hello.")):
@@ -185,8 +188,9 @@ def test_a_failure_is_one_clear_error(answer: Any, part: Any, caplog: pytest.Log
 
     async def main() -> EngineError:
         async with upstream(bad) as server:
+            waits = QUICK if FAILURES[answer] == "upstream_timeout" else {}
             with pytest.raises(EngineError) as caught:
-                await part(server.url)
+                await part(server.url, **waits)
             server.answer = well
             await part(server.url)
         return caught.value
@@ -229,13 +233,13 @@ def test_a_port_that_accepts_and_says_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}/v1"
         with pytest.raises(EngineError) as caught:
-            asyncio.run(chat(url))
+            asyncio.run(chat(url, **QUICK))
     assert caught.value.code == "upstream_timeout"
 
 
 def test_a_connection_that_was_closed_meanwhile_is_made_anew() -> None:
     async def main(server: UpstreamServer) -> None:
-        part = OpenAIChat({"base_url": server.url, **QUICK})
+        part = OpenAIChat({"base_url": server.url, **PATIENT})
         await part.start()
         assert [event async for event in part.reply(HELLO)]
         assert server.connections == 1
@@ -314,7 +318,8 @@ def test_the_key_is_sent_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> Non
             assert "authorization" not in server.last.headers
 
     asyncio.run(main())
-    assert KEY not in repr(UpstreamOptions(base_url="http://127.0.0.1/v1", api_key=KEY))
+    for options in (UpstreamOptions, ChatOptions):
+        assert KEY not in repr(options(base_url="http://127.0.0.1/v1", api_key=KEY))
 
 
 def test_the_environment_sends_no_request_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
