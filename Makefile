@@ -5,7 +5,7 @@ BIN := .venv/bin
 
 NODE := tests/clients/node
 
-.PHONY: run test lint fuzz docs clean clients-latest
+.PHONY: run test lint fuzz bench docs clean clients-latest
 
 run: .venv/.installed  ## serve on 127.0.0.1:$(PORT) with the offline engines
 	@$(BIN)/vivavoce serve --port $(PORT)
@@ -17,6 +17,9 @@ lint: .venv/.installed-dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: .venv/.installed-dev  ## measure: seven minutes, see benchmarks/README.md
+	$(BIN)/python -m benchmarks.everything
 
 fuzz: .venv/.installed-dev  ## a million events; minutes
 	$(BIN)/python -m tests.fuzz --events 1000000
