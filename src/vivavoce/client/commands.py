@@ -94,6 +94,7 @@ _REPLAY_EXAMPLES: Final = """\
   vivavoce replay traces/sess_4f1c.jsonl --events      what happened, line by line
 
 A trace is what `vivavoce serve --trace DIR` wrote. It holds all that was said: treat it as you treat recordings.
+A log that the console exported is told line by line: it cannot be run again.
 exit code: 0 identical; 1 it answers differently, or breaks; 2 the file is no trace"""
 
 

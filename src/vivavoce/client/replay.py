@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from vivavoce.client.errors import UsageError
-from vivavoce.client.trace_log import log_lines
+from vivavoce.client.event_log import About, read_log
+from vivavoce.client.trace_log import Row, log_lines, row_lines
 from vivavoce.trace import Difference, Step, read, replay
 
 MAX_PATHS = 8
@@ -19,12 +20,35 @@ MAX_PATHS = 8
 
 def run(args: argparse.Namespace) -> int:
     """Carry `replay` out; the exit code. Raises `UsageError`."""
+    if (log := _event_log(args.file)) is not None:
+        return _tell(*log)
     steps = _steps(args.file)
     if args.events:
         for line in log_lines(step for _, step in steps):
             print(line)
         return 0
     return _replay(args.file, steps)
+
+
+def _event_log(file: Path) -> tuple[About, list[Row]] | None:
+    """A client's log, if the file is one. Raises `UsageError`."""
+    try:
+        return read_log(file)
+    except OSError as error:
+        raise UsageError(f"Cannot read {file}: {error.strerror}.") from None
+    except ValueError as error:
+        raise UsageError(f"{file} is a log with a broken line: {error}") from None
+
+
+def _tell(about: About, rows: list[Row]) -> int:
+    for line in row_lines(rows):
+        print(line)
+    missing = f", {about.dropped} older ones forgotten" if about.dropped else ""
+    print(
+        f"the log of a client ({about.client}), {len(rows)} rows{missing}: it cannot be run again, because it does not hold"
+    )
+    print("what the engine said. `vivavoce serve --trace DIR` writes traces that can.")
+    return 0
 
 
 def _steps(file: Path) -> list[tuple[int, Step]]:

@@ -37,8 +37,13 @@ def log_lines(steps: Iterable[Step]) -> Iterator[str]:
     """The log, in seconds since the session was opened. `client` and `engine` speak to the session, `server` is its answer
     to the client, `asks` its commands to the engine, `runner` the rest.
     """
+    yield from row_lines(_rows(steps))
+
+
+def row_lines(rows: Iterable[Row]) -> Iterator[str]:
+    """The same, of rows."""
     began: float | None = None
-    for row in _merged(_rows(steps)):
+    for row in _merged(rows):
         began = row.now if began is None else began
         times = f" ×{row.count}" if row.count > 1 else ""
         yield f"{row.now - began:9.3f}  {row.who:<7}{row.name}{times}{'  ' + row.detail if row.detail else ''}"
@@ -47,12 +52,13 @@ def log_lines(steps: Iterable[Step]) -> Iterator[str]:
 def _rows(steps: Iterable[Step]) -> Iterator[Row]:
     for step in steps:
         if step.input is not None:
-            yield _row(step.now, msgspec.to_builtins(step.input, builtin_types=(bytes,)), is_input=True)
+            yield row(step.now, msgspec.to_builtins(step.input, builtin_types=(bytes,)), is_input=True)
         for output in json.loads(bytes(step.outputs)):
-            yield _row(step.now, output, is_input=False)
+            yield row(step.now, output, is_input=False)
 
 
-def _row(now: float, thing: dict[str, Any], is_input: bool) -> Row:
+def row(now: float, thing: dict[str, Any], is_input: bool) -> Row:
+    """The row of one input or output. `is_input`: the session was told it; else it said it."""
     name = thing["type"]
     if name in _BACKGROUND:
         return Row(now, "client", "input audio", count=int(name == "input_audio_buffer.append"))

@@ -19,7 +19,8 @@ import { session } from './view/session.js';
 import { tools } from './view/tools.js';
 import { waveform } from './view/waveform.js';
 
-const store = new Store();
+/** For the tests, and for whoever looks at it in the browser's own console. */
+export const store = new Store();
 const line = new Line(store, new URL('.', document.baseURI), { ...WISHES, tools: PAGE_TOOLS.map(({ tool }) => tool) });
 const dialogue = new Dialogue(store, line, waveform());
 line.listen({ opened: () => void dialogue.opened(), received: (event) => dialogue.received(event) });

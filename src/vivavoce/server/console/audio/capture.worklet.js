@@ -8,6 +8,7 @@ import { SAMPLE_HZ, toInt16 } from './pcm.js';
 import { Resampler } from './resampler.js';
 
 const CHUNK_SAMPLES = 960;
+const SILENCE = new Float32Array(128);
 
 class Capture extends AudioWorkletProcessor {
   #chunk = new Int16Array(CHUNK_SAMPLES);
@@ -16,8 +17,9 @@ class Capture extends AudioWorkletProcessor {
 
   /** @param {Float32Array[][]} inputs */
   process(inputs) {
-    const input = inputs[0]?.[0];
-    if (input) this.#take(this.#resampler ? this.#resampler.feed(input) : input);
+    // A recording that has ended has no channels any more; the silence after it is heard all the same.
+    const input = inputs[0]?.[0] ?? SILENCE;
+    this.#take(this.#resampler ? this.#resampler.feed(input) : input);
     return true;
   }
 

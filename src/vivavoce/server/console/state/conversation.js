@@ -253,11 +253,13 @@ export function spokenLength(item) {
 }
 
 /**
+ * The end of the word that is being spoken.
  * @param {string} text
  * @param {number} length
  */
 function wordEnd(text, length) {
-  if (length <= 0) return 0;
-  const space = text.indexOf(' ', Math.floor(length));
+  const whole = Math.floor(length);
+  if (whole === 0 || text[whole - 1] === ' ') return whole;
+  const space = text.indexOf(' ', whole);
   return space < 0 ? text.length : space + 1;
 }

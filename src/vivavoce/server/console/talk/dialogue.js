@@ -68,6 +68,7 @@ export class Dialogue {
 
   /** Push-to-talk: the button goes down. Whoever speaks wants silence. */
   hold() {
+    if (this.#store.state.microphone.held) return;
     this.#heldMs = 0;
     this.#store.dispatch({ kind: 'microphone', change: { held: true } });
     void this.stop();

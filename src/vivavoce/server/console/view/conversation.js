@@ -73,13 +73,17 @@ function rowsOf(items, turns, before) {
  */
 function rowView(row, answerCall) {
   const { element, update } = row.item.kind === 'call' ? callView(row.item, answerCall) : itemView(row.item);
-  const timeline = timelineView();
-  element.append(timeline.element);
+  /** @type {ReturnType<typeof timelineView> | null} */
+  let timeline = null;
   return {
     element,
     update: (/** @type {Row} */ { item, turn }) => {
       update(item);
-      timeline.update(turn);
+      if (turn && !timeline) {
+        timeline = timelineView();
+        element.append(timeline.element);
+      }
+      timeline?.update(turn);
     },
   };
 }

@@ -46,7 +46,9 @@ export function dock(dialogue, update) {
     hold.setAttribute('aria-pressed', String(held));
     setText(byId('hold-label'), held ? 'Let go to send' : 'Hold to talk');
     const kind = detection === null ? 'none' : (detection?.type ?? 'server_vad');
-    for (const mode of modes) mode.checked = mode.value === kind;
+    // Between a choice and its echo, the choice stands.
+    const isSettled = !state.configuration.pending.some(({ patch }) => patch.audio?.input?.turn_detection !== undefined);
+    for (const mode of modes) if (isSettled) mode.checked = mode.value === kind;
     setText(byId('source'), isOn ? source : '');
     byId('problem').hidden = status !== 'failed';
     setText(byId('problem'), problem);
@@ -65,8 +67,8 @@ function isAnswering({ turns }) {
  * @param {Dialogue} dialogue
  */
 function holding(button, dialogue) {
-  const down = () => !button.hidden && button.getAttribute('aria-pressed') !== 'true' && dialogue.hold();
-  const up = () => button.getAttribute('aria-pressed') === 'true' && dialogue.release();
+  const down = () => void (button.hidden || dialogue.hold());
+  const up = () => dialogue.release();
   button.addEventListener('pointerdown', (event) => {
     button.setPointerCapture(event.pointerId);
     down();

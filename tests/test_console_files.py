@@ -14,7 +14,11 @@ FIRST_PAINT_BYTES = 150_000
 def test_files_are_served_with_their_policy() -> None:
     async def main() -> None:
         async with serving() as served:
-            for path, kind in [("/", "text/html"), ("/console/main.js", "text/javascript"), ("/console/icon.svg", "image/svg+xml")]:
+            for path, kind in [
+                ("/", "text/html"),
+                ("/console/main.js", "text/javascript"),
+                ("/console/icon.svg", "image/svg+xml"),
+            ]:
                 answer = await served.request("GET", path)
                 assert answer.status == 200
                 assert answer.headers["content-type"].startswith(kind)
