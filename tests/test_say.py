@@ -224,7 +224,7 @@ def test_it_starts_a_server_and_stops_it(tmp_path: Path) -> None:
     times = rows(done.stdout)
     assert list(times) == ["speech_stopped", "transcript", "first text", "first audio", "done"]
     assert 480 <= times["speech_stopped"] <= times["transcript"] <= times["first text"] <= times["first audio"]
-    assert times["first audio"] <= times["done"] <= 5000
+    assert times["first audio"] <= times["done"]
 
 
 @pytest.mark.usefixtures("nobody_serves")
