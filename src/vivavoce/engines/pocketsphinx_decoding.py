@@ -42,7 +42,7 @@ PAUSE_FRAMES: Final = 400 // FRAME_MS
 LONGEST_FRAMES: Final = 20_000 // FRAME_MS
 """The longest segment. Nobody speaks so long without a breath; a fan does."""
 
-MEASURED_AFTER: Final = tuple(int(seconds * 1000) // FRAME_MS for seconds in (2, 4, 8))
+MEASURED_AFTER: Final = tuple(int(seconds * 1000) // FRAME_MS for seconds in (1, 2.5))
 """Frames of a segment after which its mean is measured, and what was decoded with another mean is decoded anew."""
 PRIOR_MEAN: Final = np.array([49, 2, -1.5, 6.5, -7, 1.5, -4.5, -4, -2, -1.5, 0, -0.5, 0.5])
 """The cepstral mean of a dozen voices and rooms."""
