@@ -51,6 +51,8 @@ from tests.clients.wire import Wire
 
 MICROPHONE_HZ = 16_000
 PATIENCE_SECONDS = 20
+BACKLOG_FRAMES = 5
+"""So many frames of 20 ms may be on their way through the pipeline."""
 SERVER_VAD = TurnDetection()
 NOT_ACTIVE = "response_cancel_not_active"
 """Pipecat cancels at each turn that it found itself, whether there is something to cancel or not, and expects the error."""
@@ -78,10 +80,15 @@ class Loudspeaker(FrameProcessor):
     def __init__(self) -> None:
         super().__init__()
         self.frames: list[Frame] = []
+        self.passed = 0
+        """How many frames from the microphone came all the way through."""
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
-        self.frames.append(frame)
+        if isinstance(frame, InputAudioRawFrame):
+            self.passed += 1
+        else:
+            self.frames.append(frame)
         await self.push_frame(frame, direction)
 
     def of(self, kind: type[Frame]) -> list[Any]:
@@ -131,8 +138,12 @@ class Bot:
         at_16_khz = np.frombuffer(pcm, np.int16)
         positions = np.arange(0, len(at_16_khz), 1.5)
         narrow = np.interp(positions, np.arange(len(at_16_khz)), at_16_khz).astype(np.int16).tobytes()
+        spoken, passed = 0, self.loudspeaker.passed
         async for chunk in microphone(narrow, lambda: bool(until()), times_real * 2 / 3, chunk_bytes=640):
             await self.worker.queue_frame(InputAudioRawFrame(chunk, MICROPHONE_HZ, 1))
+            spoken += 1
+            # A microphone is no faster than speech. This one waits for the pipeline, so that nothing else has to.
+            await self.until(lambda: spoken - (self.loudspeaker.passed - passed) <= BACKLOG_FRAMES)  # noqa: B023
 
 
 @asynccontextmanager

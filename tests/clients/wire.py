@@ -117,6 +117,7 @@ class Connection:
         self._frames = {"client": FrameReader(), "server": FrameReader()}
         self.oracle = Oracle(wire.dialect)
         self.from_client_events: list[dict[str, Any]] = []
+        """All that the client said, but for audio."""
         self.close_code: int | None = None
         """With which code the server closed, if it did."""
         self.failure: AssertionError | None = None
@@ -143,8 +144,11 @@ class Connection:
         for opcode, payload in self._messages("client", data):
             if opcode == TEXT:
                 self.oracle.saw_client(payload)
-                with suppress(ValueError):
-                    self.from_client_events.append(json.loads(payload))
+                self._remember(json.loads(payload))
+
+    def _remember(self, event: dict[str, Any]) -> None:
+        if event["type"] != "input_audio_buffer.append":
+            self.from_client_events.append(event)
 
     def from_server(self, data: bytes) -> None:
         """The server sends this."""
