@@ -4,22 +4,27 @@ PORT ?= 8000
 BIN := .venv/bin
 
 NODE := tests/clients/node
+CONSOLE := tests/console
 
-.PHONY: run test lint fuzz bench docs clean clients-latest
+.PHONY: run test lint fuzz bench docs screenshots clean clients-latest
 
 run: .venv/.installed  ## serve on 127.0.0.1:$(PORT) with the offline engines
 	@$(BIN)/vivavoce serve --port $(PORT)
 
-test: .venv/.installed-clients $(NODE)/node_modules/.installed lint  ## lint, then every test
+test: .venv/.installed-clients .venv/.installed-console $(NODE)/node_modules/.installed lint  ## lint, then every test
 	$(BIN)/python -m pytest -q -n 2
 
-lint: .venv/.installed-dev
+lint: .venv/.installed-dev $(CONSOLE)/node_modules/.installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@if command -v node >/dev/null; then node $(CONSOLE)/node_modules/typescript/bin/tsc -p $(CONSOLE); fi
 
 bench: .venv/.installed-dev  ## measure: seven minutes, see benchmarks/README.md
 	$(BIN)/python -m benchmarks.everything
+
+screenshots: .venv/.installed-console  ## the pictures in docs/images, taken of a running console
+	$(BIN)/python -m tests.console.screenshots
 
 fuzz: .venv/.installed-dev  ## a million events; minutes
 	$(BIN)/python -m tests.fuzz --events 1000000
@@ -40,12 +45,24 @@ fuzz: .venv/.installed-dev  ## a million events; minutes
 	$(BIN)/pip install -q -r requirements-clients.txt
 	touch $@
 
+.venv/.installed-console: .venv/.installed-dev requirements-console.txt
+	$(BIN)/pip install -q -r requirements-console.txt
+	touch $@
+
 # Without node the tests of the JavaScript clients are skipped, and say so.
 $(NODE)/node_modules/.installed: $(NODE)/package.json $(NODE)/package-lock.json
 	@if command -v npm >/dev/null; then \
 		cd $(NODE) && npm ci --silent --no-audit --no-fund && touch node_modules/.installed; \
 	else \
 		echo "npm is not installed: the JavaScript clients are not tested"; \
+	fi
+
+# Type checks and accessibility of the console. Without node they are left out, and say so.
+$(CONSOLE)/node_modules/.installed: $(CONSOLE)/package.json $(CONSOLE)/package-lock.json
+	@if command -v npm >/dev/null; then \
+		cd $(CONSOLE) && npm ci --silent --no-audit --no-fund && touch node_modules/.installed; \
+	else \
+		echo "npm is not installed: the console is not type-checked"; \
 	fi
 
 clients-latest: .venv/.installed-clients  ## raise every client in the tests to its newest version
@@ -55,4 +72,4 @@ clients-latest: .venv/.installed-clients  ## raise every client in the tests to 
 		$$(node -p "Object.keys(require('./package.json').dependencies).map((name) => name + '@latest').join(' ')")
 
 clean:
-	rm -rf $(NODE)/node_modules .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(NODE)/node_modules $(CONSOLE)/node_modules .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -22,7 +22,7 @@ AUDIO: Final = HERE.parents[1] / "../shared/audio"
 PATIENCE_MS: Final = 20_000
 SAMPLES_PER_MS: Final = 24
 PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_FLAGS: Final = [
+_FLAGS: Final = (
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -30,7 +30,7 @@ _FLAGS: Final = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-]
+)
 expect.set_options(timeout=PATIENCE_MS)
 
 

@@ -12,9 +12,7 @@ from typing import Final
 import yaml
 
 START_SECONDS: Final = 60
-LONG_ANSWER: Final = (
-    "This is a long answer, which goes on and on, so that somebody may well want to interrupt it before its end."
-)
+LONG_ANSWER: Final = "This is a long answer, which goes on and on, so that somebody may want to interrupt it before its end."
 SCRIPT: Final = {
     "turns": [
         {"when": "weather", "call": "get_weather", "arguments": {"location": "Paris"}},

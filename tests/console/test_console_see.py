@@ -48,6 +48,13 @@ def test_the_log_can_be_filtered_searched_and_read(talked: Console) -> None:
     expect(page.locator("#log-title")).not_to_have_text("response.create")
 
 
+def test_an_event_can_be_clicked_while_others_come(shown: Console) -> None:
+    shown.page.click("#talk")
+    shown.until_sent("input_audio_buffer.append", 10)
+    shown.page.locator("#log .row", has_text="session.created").click()
+    expect(shown.page.locator("#log-title")).to_have_text("session.created")
+
+
 def test_the_log_pauses(talked: Console) -> None:
     talked.page.click("#log-pause")
     count = talked.page.locator("#log-count").text_content()
@@ -159,8 +166,7 @@ def test_axe_finds_nothing(browser: Browser, server: ConsoleServer, scheme: Any)
         shown.type("How is the weather?")
         expect(shown.page.locator(".item.assistant .said").last).to_have_text("Fine.")
         shown.page.locator(".timeline summary").last.click()
-        for detail in shown.page.locator(".settings details:not([open]) summary").all():
-            detail.click()
+        shown.page.evaluate("document.querySelectorAll('.settings details').forEach((group) => { group.open = true; })")
         shown.page.locator("#log .row").first.click()
         assert _violations(shown) == []
         for tab in ("#tab-usage", "#tab-page"):
@@ -172,12 +178,9 @@ def test_axe_finds_nothing(browser: Browser, server: ConsoleServer, scheme: Any)
 
 
 def _violations(shown: Console) -> list[str]:
-    found = shown.page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
-    return [
-        f"{each['id']}: {node['html'][:150]} {node['failureSummary']}"
-        for each in found["violations"]
-        for node in each["nodes"]
-    ]
+    found = shown.page.evaluate("axe.run(document, { resultTypes: ['violations'] })")["violations"]
+    nodes = [(each["id"], node) for each in found for node in each["nodes"]]
+    return [f"{rule}: {node['html'][:150]} {node['failureSummary']}" for rule, node in nodes]
 
 
 def test_it_fits_a_phone(browser: Browser, server: ConsoleServer) -> None:

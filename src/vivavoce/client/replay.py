@@ -44,10 +44,8 @@ def _tell(about: About, rows: list[Row]) -> int:
     for line in row_lines(rows):
         print(line)
     missing = f", {about.dropped} older ones forgotten" if about.dropped else ""
-    print(
-        f"the log of a client ({about.client}), {len(rows)} rows{missing}: it cannot be run again, because it does not hold"
-    )
-    print("what the engine said. `vivavoce serve --trace DIR` writes traces that can.")
+    print(f"{len(rows)} rows{missing}: the log of a client ({about.client}). It cannot be run again, because")
+    print("it does not hold what the engine said; a trace, which `vivavoce serve --trace DIR` writes, can.")
     return 0
 
 

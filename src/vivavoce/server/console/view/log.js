@@ -1,9 +1,10 @@
 // @ts-check
 import { exported, found, isProblem } from '../state/log.js';
-import { byId, copy, download, h, setText } from './dom.js';
+import { byId, copy, download, h, keyed, setText } from './dom.js';
 
 /** @typedef {import('../state/state.js').State} State */
 /** @typedef {import('../state/log.js').Row} Row */
+/** @typedef {{row: Row, index: number, began: number}} Place Where a row stands in the list. */
 
 const ROW_PX = 26;
 const SPARE_ROWS = 6;
@@ -69,31 +70,31 @@ class LogView {
     const first = Math.max(0, Math.floor(this.#list.scrollTop / ROW_PX) - SPARE_ROWS);
     const count = Math.ceil(this.#list.clientHeight / ROW_PX) + 2 * SPARE_ROWS;
     const began = log.rows[0]?.at ?? 0;
-    this.#space.replaceChildren(...this.#rows.slice(first, first + count).map((row, n) => this.#row(row, first + n, began)));
+    const seen = this.#rows.slice(first, first + count).map((row, n) => ({ row, index: first + n, began }));
+    keyed(this.#space, seen, ({ row }) => String(row.n), (place) => this.#rowView(place));
     setText(this.#pause, log.paused ? `Go on (${log.missed} missed)` : 'Pause');
     const dropped = log.dropped ? `, ${log.dropped} older dropped` : '';
     setText(byId('log-count'), `${this.#rows.length} of ${log.rows.length} rows${dropped}`);
   }
 
   /**
-   * @param {Row} row
-   * @param {number} index
-   * @param {number} began
+   * A row stays the same element while it can be seen: a click is lost on one that is replaced.
+   * @param {Place} first
    */
-  #row(row, index, began) {
-    const isSelected = row.n === this.#selected;
-    const element = h(
-      'div',
-      { role: 'option', id: `log-${row.n}`, 'data-n': row.n, class: `row ${row.from}`, 'aria-selected': String(isSelected) },
-      h('span', { class: 'time' }, ((row.at - began) / 1000).toFixed(3)),
-      h('span', { class: 'way', 'aria-label': row.from }, row.from === 'client' ? '↑' : '↓'),
-      h('span', { class: 'type' }, row.type),
-      row.count > 1 && h('span', { class: 'count' }, `×${row.count}`),
-      h('span', { class: 'detail' }, row.bytes ? kilobytes(row.bytes) : row.detail),
-    );
-    element.classList.toggle('problem', isProblem(row));
-    element.style.top = `${index * ROW_PX}px`;
-    return element;
+  #rowView({ row: { n, from, type } }) {
+    const [time, count, detail] = [h('span', { class: 'time' }), h('span', { class: 'count' }), h('span', { class: 'detail' })];
+    const way = h('span', { class: 'way', 'aria-label': from }, from === 'client' ? '↑' : '↓');
+    const parts = [time, way, h('span', { class: 'type' }, type), count, detail];
+    const element = h('div', { role: 'option', id: `log-${n}`, 'data-n': n, class: `row ${from}` }, ...parts);
+    const update = (/** @type {Place} */ { row, index, began }) => {
+      setText(time, ((row.at - began) / 1000).toFixed(3));
+      setText(count, row.count > 1 ? `×${row.count}` : '');
+      setText(detail, row.bytes ? kilobytes(row.bytes) : row.detail);
+      element.setAttribute('aria-selected', String(n === this.#selected));
+      element.classList.toggle('problem', isProblem(row));
+      element.style.top = `${index * ROW_PX}px`;
+    };
+    return { element, update };
   }
 
   #scrolled() {
