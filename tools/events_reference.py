@@ -15,12 +15,13 @@ HEAD = """# Events
 <!-- Generated: python tools/events_reference.py > docs/reference/events.md -->
 
 Every event of the Realtime API that a WebSocket client can send or get, in both dialects. What each carries is in the
-API's own reference; where we differ is said here and in `docs/reference/differences.md`. "—": this dialect has no such event.
+API's own reference; where we differ is said in [differences](differences.md). "—": this dialect has no such event.
 A field that has no value is left out or `null` exactly where the hosted API does the same.
 """
 
 
 def rows(events: Iterable[type[Struct]]) -> Iterable[str]:
+    """A table of events, line by line."""
     yield "| GA | beta | what it means |"
     yield "|---|---|---|"
     for event in events:
