@@ -141,9 +141,10 @@ class Console:
         """Everything that went to the loudspeaker."""
         return np.array(self.page.evaluate("heard()"), np.int16)
 
-    def heard_of(self, item_id: str) -> int:
-        """How many samples of this item were played, the first item that was played in this page: where what the
-        loudspeaker got and what the server sent part, counted from the first sound of each.
+    def heard_ms(self, item_id: str) -> tuple[float, float]:
+        """How much of this item was played, the first one that was played in this page: from the first sound of each, up to
+        where what the loudspeaker got parts from what the server sent. Where an answer was cut in a pause between two words,
+        it cannot be told by ear: the least and the most that it can be.
         """
         sent, played = self.spoken(item_id), self.heard()
         assert np.any(sent)
@@ -152,7 +153,9 @@ class Console:
         sent, played = sent[lead:], played[np.flatnonzero(played)[0] :]
         length = min(len(sent), len(played))
         different = np.flatnonzero(sent[:length] != played[:length])
-        return lead + (int(different[0]) if len(different) else length)
+        most = int(different[0]) if len(different) else length
+        least = most if most == len(sent) else int(np.flatnonzero(sent[:most])[-1]) + 1
+        return (lead + least) / SAMPLES_PER_MS, (lead + most) / SAMPLES_PER_MS
 
     def until_played(self, item_id: str) -> None:
         """Wait until the item has been played to its end."""

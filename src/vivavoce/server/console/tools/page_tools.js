@@ -66,7 +66,7 @@ function getWeather({ location }, store) {
   const weather = weatherIn(String(location), new Date().toDateString());
   store.dispatch({ kind: 'page', change: { weather } });
   const { place, sky, degrees, wind } = weather;
-  return { location: place, sky, temperature_celsius: degrees, wind, note: 'Made-up data, for demonstration.' };
+  return { location: place, sky, temperature_celsius: degrees, wind, note: 'made-up data' };
 }
 
 /** @type {PageTool['run']} */
