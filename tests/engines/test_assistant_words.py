@@ -196,3 +196,8 @@ def test_units() -> None:
     assert factor("km", "meters") == 1000
     assert factor("liters", "meters") is None
     assert factor("leaders", "meters") is None
+
+
+def test_a_short_did_is_no_would() -> None:
+    assert keys("What'd you say?") == "what did you say"
+    assert keys("He'd go") == "he would go"

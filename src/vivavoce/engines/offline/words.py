@@ -34,22 +34,26 @@ _TOKEN = re.compile(
     r"|[+*/×÷^%()=√]"
 )
 
-_CONTRACTIONS = {
-    "i'm": ("i", "am"),
-    "don't": ("do", "not"),
-    "doesn't": ("does", "not"),
-    "can't": ("can", "not"),
-    "cannot": ("can", "not"),
-    "won't": ("will", "not"),
-    "isn't": ("is", "not"),
-    "let's": ("let", "us"),
-    "gonna": ("going", "to"),
-    "wanna": ("want", "to"),
-} | {
-    f"{pronoun}'{short}": (pronoun, full)
-    for short, full in (("s", "is"), ("re", "are"), ("ll", "will"), ("d", "would"), ("ve", "have"))
-    for pronoun in sorted(word_set("what who where when how it that there he she i you we they"))
-}
+_CONTRACTIONS = (
+    {
+        "i'm": ("i", "am"),
+        "don't": ("do", "not"),
+        "doesn't": ("does", "not"),
+        "can't": ("can", "not"),
+        "cannot": ("can", "not"),
+        "won't": ("will", "not"),
+        "isn't": ("is", "not"),
+        "let's": ("let", "us"),
+        "gonna": ("going", "to"),
+        "wanna": ("want", "to"),
+    }
+    | {
+        f"{pronoun}'{short}": (pronoun, full)
+        for short, full in (("s", "is"), ("re", "are"), ("ll", "will"), ("d", "would"), ("ve", "have"))
+        for pronoun in sorted(word_set("what who where when how it that there he she i you we they"))
+    }
+    | {f"{asking}'d": (asking, "did") for asking in sorted(word_set("what who where when why how"))}
+)
 
 NOISE_WORDS = word_set("uh um er ah oh hm hmm mhm huh eh the a an i you and of to in so or it is that")
 """What a recogniser makes of a breath or a click. A turn of nothing else was not a turn."""
