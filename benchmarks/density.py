@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 import msgspec
 
@@ -17,6 +18,8 @@ from vivavoce.client.load.report import Report
 
 SESSIONS = (10, 50, 100, 150, 200)
 LARGEST_LAG_MS = 50.0
+WORKERS_SECONDS = 4
+"""The first worker says that the server is ready; the others follow."""
 
 
 def holds(report: Report) -> bool:
@@ -33,6 +36,7 @@ def measure(
     last = (os.cpu_count() or 1) - 1
     apart = last > 0 and not spread
     with server(cores={0} if apart else None, workers=workers) as started:
+        time.sleep(WORKERS_SECONDS if workers > 1 else 0)
         return [
             load(started.url, count, seconds=seconds, warm_up_seconds=5, cores={last} if apart else None) for count in counts
         ]

@@ -81,14 +81,16 @@ def recordings() -> list[Recording]:
     return [read_recording(str(file)) for file in files]
 
 
-def load(url: str, sessions: int, *, cores: set[int] | None = None, **plan: Any) -> Report:
+def load(
+    url: str, sessions: int, *, cores: set[int] | None = None, spoken: list[Recording] | None = None, **plan: Any
+) -> Report:
     """Load a server. The generator keeps to its cores, if any are named, so that it does not take the server's."""
     before = os.sched_getaffinity(0)
     if cores:
         os.sched_setaffinity(0, cores)
     try:
         progress = bar if sys.stderr.isatty() else quiet
-        report, _ = measure(Plan(server=Server(url=url), sessions=sessions, **plan), recordings(), progress)
+        report, _ = measure(Plan(server=Server(url=url), sessions=sessions, **plan), spoken or recordings(), progress)
     finally:
         os.sched_setaffinity(0, before)
     return report

@@ -88,6 +88,7 @@ def test_silence_goes_on_between_utterances_and_the_next_one_comes_after_the_pau
     talk = Conversation(pause_seconds=0.5)
     talk.hear("session.updated")
     talk.speak_until(b"d")
+    talk.hear("input_audio_buffer.speech_stopped")
     talk.hear("response.done", response={"status": "completed"})
     ended = talk.now
     talk.speak_until(b"a")
@@ -135,9 +136,36 @@ def test_a_server_that_does_not_answer_is_an_error_and_the_session_goes_on() -> 
     talk = Conversation()
     talk.hear("session.updated")
     talk.speak_until(b"d")
+    talk.hear("input_audio_buffer.speech_started")
     talk.wait(PATIENCE_SECONDS + 1)
     assert dict(talk.tally.errors) == {"no_answer": 1}
     assert sum(frames.startswith(b"d") for frames in talk.sent) == 2
+
+
+def test_an_answer_to_a_pause_is_not_the_answer() -> None:
+    talk = Conversation()
+    talk.hear("session.updated")
+    talk.speak_until(b"b")
+    talk.hear("input_audio_buffer.speech_started")
+    talk.hear("input_audio_buffer.speech_stopped")
+    talk.speak_until(b"c")
+    talk.hear("input_audio_buffer.speech_started")
+    talk.speak_until(b"d")
+    talk.hear("response.done", response={"status": "completed"})
+    talk.wait(2)
+    assert sum(frames.startswith(b"a") for frames in talk.sent) == 1
+    talk.hear("input_audio_buffer.speech_stopped")
+    talk.hear("response.done", response={"status": "completed"})
+    talk.wait(2)
+    assert sum(frames.startswith(b"a") for frames in talk.sent) == 2
+
+
+def test_an_utterance_that_nobody_noticed_is_counted_apart() -> None:
+    talk = Conversation()
+    talk.hear("session.updated")
+    talk.speak_until(b"d")
+    talk.wait(PATIENCE_SECONDS + 1)
+    assert (talk.tally.unheard, dict(talk.tally.errors)) == (1, {})
 
 
 def test_voices_say_the_same_at_other_lengths() -> None:

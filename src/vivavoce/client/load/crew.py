@@ -25,6 +25,9 @@ _GRACE_SECONDS: Final = 60.0
 """How long opening, or handing over the figures, may take beyond its time."""
 
 
+_BROKEN: Final = "A process of the load generator broke. Its error stands above."
+
+
 class Outcome(Struct, frozen=True, kw_only=True):
     """What a run brought."""
 
@@ -53,7 +56,7 @@ def run(plan: Plan, voices: list[Voice], pids: list[int], progress: Progress) ->
         begin_at = time.monotonic() + plan.warm_up_seconds
         measure = Measure(begin_at, begin_at + plan.seconds)
         for pipe in pipes:
-            pipe.send(measure)
+            _send(pipe, measure)
         _sleep(plan.warm_up_seconds, "warming up", progress)
         first = server_processes.use(pids)
         _sleep(measure.end_at - time.monotonic(), "measuring", progress)
@@ -76,12 +79,14 @@ def _started(plan: Plan, voices: list[Voice]) -> Iterator[list[Connection]]:
     pipes, processes = [], []
     for number in range(plan.processes):
         ours, theirs = _SPAWN.Pipe()
-        process = _SPAWN.Process(target=generator.run, args=(plan, voices, number, theirs), daemon=True)
+        process = _SPAWN.Process(target=generator.run, args=(plan, number, theirs), daemon=True)
         process.start()
         theirs.close()
         pipes.append(ours)
         processes.append(process)
     try:
+        for pipe in pipes:
+            _send(pipe, voices)
         yield pipes
     finally:
         for pipe in pipes:
@@ -109,13 +114,20 @@ def _await_opening(plan: Plan, pipes: list[Connection], progress: Progress) -> C
     return refusals
 
 
+def _send(pipe: Connection, message: Any) -> None:
+    try:
+        pipe.send(message)
+    except OSError:
+        raise ClientError(_BROKEN) from None
+
+
 def _received(pipe: Connection) -> Any:
     try:
         if not pipe.poll(_GRACE_SECONDS):
             raise ClientError("A process of the load generator does not answer.")
         return pipe.recv()
-    except EOFError:
-        raise ClientError("A process of the load generator broke. Its error stands above.") from None
+    except (EOFError, OSError):
+        raise ClientError(_BROKEN) from None
 
 
 def _sleep(seconds: float, what: str, progress: Progress) -> None:

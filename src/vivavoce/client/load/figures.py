@@ -37,6 +37,8 @@ class Tally(Struct, kw_only=True):
     """How late the generator itself sent each chunk."""
     answers: int = 0
     interrupted: int = 0
+    unheard: int = 0
+    """Utterances that the server took for something else than speech."""
     deltas: int = 0
     """Of audio."""
     late_deltas: int = 0
@@ -55,6 +57,7 @@ class Tally(Struct, kw_only=True):
         self.own_lag_ms.extend(other.own_lag_ms)
         self.answers += other.answers
         self.interrupted += other.interrupted
+        self.unheard += other.unheard
         self.deltas += other.deltas
         self.late_deltas += other.late_deltas
         self.worst_gap_ms = max(self.worst_gap_ms, other.worst_gap_ms)

@@ -39,9 +39,13 @@ class Measure(Struct, frozen=True):
     end_at: float
 
 
-def run(plan: Plan, voices: list[Voice], process: int, pipe: Connection) -> None:
-    """A process's whole life: `Opened` or `Refused` for each session, then `Measure` comes, then a `Tally` goes."""
+def run(plan: Plan, process: int, pipe: Connection) -> None:
+    """A process's whole life.
+
+    The voices come through the pipe; `Opened` or `Refused` goes, for each session; then `Measure` comes, and a `Tally` goes.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent hears it and closes the pipe.
+    voices: list[Voice] = pipe.recv()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_Generator(plan, voices, process, pipe).run())
 

@@ -58,6 +58,8 @@ class Report(Struct, frozen=True, kw_only=True):
     latencies_ms: dict[str, Percentiles | None]
     answers: int
     interrupted: int
+    unheard: int
+    """Utterances that the server took for something else than speech."""
     deltas: int
     late_deltas: int
     worst_gap_ms: float
@@ -83,6 +85,7 @@ def report_of(plan: Plan, outcome: Outcome, server_processes: int, started_at: s
         latencies_ms={name: percentiles(tally.latencies_ms[name]) for name in LATENCIES},
         answers=tally.answers,
         interrupted=tally.interrupted,
+        unheard=tally.unheard,
         deltas=tally.deltas,
         late_deltas=tally.late_deltas,
         worst_gap_ms=round(tally.worst_gap_ms, 3),
@@ -120,7 +123,7 @@ def table(report: Report) -> Iterator[str]:
     yield ""
     yield (
         f"{report.sessions} sessions for {report.seconds:g} s: {report.answers} answers, {report.interrupted} cut off, "
-        f"{report.answer_seconds:.0f} s of audio"
+        f"{report.answer_seconds:.0f} s of audio; {report.unheard} utterances unheard"
     )
     late = f", the worst by {report.worst_gap_ms:.1f} ms" if report.late_deltas else ""
     yield f"audio deltas that came too late to be played: {report.late_deltas} of {report.deltas}{late}"

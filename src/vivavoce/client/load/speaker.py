@@ -81,8 +81,12 @@ class Speaker:
         self._waits_until: float | None = None
         self._answering = False
         self._interrupting = False
+        self._noticed = False
+        """The server noticed that we speak."""
+        self._thought_over = False
+        """It thinks that we have finished."""
         self._answered = False
-        """The end of this utterance was noticed, and answered."""
+        """It has answered, though the recording goes on: it ends in a long silence, or in noise."""
         self._played_until: float | None = None
         self._echo_sent_at: float | None = None
         self._echo_due = 0.0
@@ -108,7 +112,7 @@ class Speaker:
 
     def _consider_beginning(self, now: float) -> None:
         if self._waits_until is not None and now >= self._waits_until:
-            self._count_error("no_answer")
+            self._give_up()
             self._begins_at = now
         if self._begins_at is None or now < self._begins_at:
             return
@@ -117,7 +121,14 @@ class Speaker:
         self._chunk = 0
         self._begins_at = self._waits_until = self._onset_at = self._ended_at = None
         self._interrupting = self._answering
-        self._answered = False
+        self._noticed = self._thought_over = self._answered = False
+
+    def _give_up(self) -> None:
+        """No answer came. Where the server noticed no speech, that is a matter of its ears, and no error."""
+        if self._noticed:
+            self._count_error("no_answer")
+        elif self.tally is not None:
+            self.tally.unheard += 1
 
     def _next_frame(self, now: float) -> bytes:
         utterance = self._utterance
@@ -133,7 +144,7 @@ class Speaker:
         if self._chunk == len(utterance.frames):
             self._utterance = None
             self._waits_until = now + PATIENCE_SECONDS
-            if self._answered:  # The recording ends in silence, so long that the answer is there already.
+            if self._answered:
                 self._begins_at = now + self._plan.pause_seconds
         return frame
 
@@ -154,6 +165,9 @@ class Speaker:
             case "session.updated":
                 self.ready = True
                 self._begins_at = now + self._random.random() * 2
+            case "input_audio_buffer.speech_started":
+                self._noticed = True
+                self._thought_over = self._answered = False  # What was answered was a pause.
             case "input_audio_buffer.speech_stopped":
                 self._on_speech_stopped(now)
             case "response.created":
@@ -169,6 +183,7 @@ class Speaker:
             self._note(SPEECH_END_TO_STOPPED, now - self._ended_at)
         self._noticed_end_at, self._ended_at = self._ended_at, None
         self._stopped_at = now
+        self._thought_over = True
 
     def _on_audio(self, base64_characters: int, now: float) -> None:
         seconds = base64_characters // 4 * 3 / 2 / SAMPLE_HZ
@@ -199,10 +214,11 @@ class Speaker:
         if status == "cancelled" and self._interrupting and self._onset_at is not None:
             self._note(ONSET_TO_CANCELLED, now - self._onset_at)
             self._interrupting = False
-        elif self._utterance is None and status != "cancelled":
-            self._begins_at = now + self._plan.pause_seconds
-        elif self._onset_at is not None and self._ended_at is None:
-            self._answered = True
+        elif status != "cancelled" and self._thought_over:
+            if self._utterance is None:
+                self._begins_at = now + self._plan.pause_seconds
+            else:
+                self._answered = True
 
     def _on_error(self, event: Event, now: float) -> None:
         error = event.error if event.error is not UNSET else _Error()
