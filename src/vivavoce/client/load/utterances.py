@@ -38,23 +38,24 @@ Voice = tuple[Utterance, ...]
 
 def voices(recordings: Sequence[Recording], count: int) -> list[Voice]:
     """Up to `count` voices, each with all of the recordings. Takes some tens of milliseconds a second of speech."""
-    return [tuple(_utterance(_stretched(recording, parts)) for recording in recordings) for parts in PITCHES[:count]]
+    spans = [(_onset_seconds(recording), speech_end_seconds(recording)) for recording in recordings]
+    return [
+        tuple(_utterance(recording, span, parts) for recording, span in zip(recordings, spans, strict=True))
+        for parts in PITCHES[:count]
+    ]
 
 
-def _stretched(recording: Recording, parts: int) -> Recording:
-    if parts == PITCHES[0]:
-        return recording
-    wave = resampled(recording.samples.astype(np.float64), SAMPLE_HZ, SAMPLE_HZ * parts // PITCHES[0])
-    samples = np.clip(np.rint(wave), -(2**15), 2**15 - 1).astype(np.int16)
-    return Recording(recording.name, samples, recording.source_hz, recording.channels)
-
-
-def _utterance(recording: Recording) -> Utterance:
+def _utterance(recording: Recording, span: tuple[float, float], parts: int) -> Utterance:
+    """The recording at another length. Where the speech begins and ends is measured once: it is the same in every voice."""
+    samples = recording.samples
+    if parts != PITCHES[0]:
+        wave = resampled(samples.astype(np.float64), SAMPLE_HZ, SAMPLE_HZ * parts // PITCHES[0])
+        samples = np.clip(np.rint(wave), -(2**15), 2**15 - 1).astype(np.int16)
     chunk_samples = ms_to_samples(CHUNK_MS)
-    missing = -recording.samples.size % chunk_samples
-    samples = np.concatenate([recording.samples, np.zeros(missing, np.int16)])
-    frames = tuple(append_frame(chunk.astype("<i2").tobytes()) for chunk in samples.reshape(-1, chunk_samples))
-    return Utterance(frames, _onset_seconds(recording), speech_end_seconds(recording))
+    padded = np.concatenate([samples, np.zeros(-samples.size % chunk_samples, np.int16)])
+    frames = tuple(append_frame(chunk.astype("<i2").tobytes()) for chunk in padded.reshape(-1, chunk_samples))
+    stretch = parts / PITCHES[0]
+    return Utterance(frames, span[0] * stretch, span[1] * stretch)
 
 
 def _onset_seconds(recording: Recording) -> float:
