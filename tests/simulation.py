@@ -134,6 +134,7 @@ class World:
         self.responses: list[str] = ["resp_unknown"]
         self.generates: dict[str, bytes] = {}
         self.listened: dict[str, bytearray] = {}
+        self.half_heard: set[str] = set()
         self.scores_due: list[int] = []
         self.turns_due: list[ScoreTurn] = []
         self.calls = 0
@@ -267,8 +268,12 @@ class World:
         return GenerationDone(known, ("completed", "completed", "max_output_tokens", "content_filter")[b % 4])
 
     def _transcript(self, b: int, c: int) -> Input:
+        """A transcriber keeps its promise that deltas, joined, begin the transcript; all else it may do at any time."""
         known = self.items[-1 - c % min(4, len(self.items))]
-        return (TranscriptDelta(known, "he"), TranscriptDone(known, "hello"), TranscriptFailed(known, "x", "y"))[b % 3]
+        first_words = TranscriptDelta(known, "" if known in self.half_heard else "he")
+        if b % 3 == 0:
+            self.half_heard.add(known)
+        return (first_words, TranscriptDone(known, "hello"), TranscriptFailed(known, "x", "y"))[b % 3]
 
     def _update(self, b: int, c: int) -> Input:
         update = UPDATES[(b + c) % len(UPDATES)]
