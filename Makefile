@@ -11,7 +11,7 @@ CONSOLE := tests/console
 run: .venv/.installed  ## serve on 127.0.0.1:$(PORT) with the offline engines
 	@$(BIN)/vivavoce serve --port $(PORT)
 
-test: .venv/.installed-clients .venv/.installed-console $(NODE)/node_modules/.installed lint  ## lint, then every test
+test: .venv/.installed-clients .venv/.installed-console .venv/.installed-models $(NODE)/node_modules/.installed lint  ## lint, then every test
 	$(BIN)/python -m pytest -q -n 2
 
 lint: .venv/.installed-dev $(CONSOLE)/node_modules/.installed
@@ -47,6 +47,12 @@ fuzz: .venv/.installed-dev  ## a million events; minutes
 
 .venv/.installed-console: .venv/.installed-dev requirements-console.txt
 	$(BIN)/pip install -q -r requirements-console.txt
+	touch $@
+
+# torch first and alone: the extras then find it installed.
+.venv/.installed-models: .venv/.installed-dev requirements-models.txt
+	$(BIN)/pip install -q $$(grep '^torch' requirements-models.txt)
+	$(BIN)/pip install -q -r requirements-models.txt
 	touch $@
 
 # Without node the tests of the JavaScript clients are skipped, and say so.
