@@ -60,7 +60,9 @@ def why(error: BaseException, request: Request) -> str:
     number = next((cause.errno for cause in _causes(error) if isinstance(cause, OSError) and cause.errno), 0)
     hub = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
     if isinstance(error, errors.GatedRepoError):
-        return f"{repository} is behind a licence. Accept it on {hub}/{repository}, then set HF_TOKEN to that account's token."
+        return (
+            f"{repository} is behind a licence. Accept it on {hub}/{repository}, then set HF_TOKEN to that account's token."
+        )
     if isinstance(error, errors.RevisionNotFoundError):
         return f"the repository {repository} has no revision '{request.revision}'."
     if isinstance(error, errors.RepositoryNotFoundError) or status in (401, 403):
@@ -71,9 +73,9 @@ def why(error: BaseException, request: Request) -> str:
     if number in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR):
         return f"cannot write into {folder}: {os.strerror(number)}. Set weights_folder to another one."
     if status:
-        return f"{hub} answered {status} to the request for {repository}. Try again later; what has come is kept."
+        return f"{hub} answered {status} to the request for {repository}. Try again later; whole files are kept."
     if _is_of_the_network(error):
-        return f"{hub} cannot be reached for the weights of {repository}. Is there a network? What has come is kept."
+        return f"{hub} cannot be reached for the weights of {repository}. Is there a network? Whole files are kept."
     return f"{repository} could not be fetched: {_first_line(error)}"
 
 
