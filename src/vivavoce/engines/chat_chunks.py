@@ -61,6 +61,7 @@ class ChatUsage(Struct):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     prompt_tokens_details: TokenDetails | None = None
+    completion_tokens_details: TokenDetails | None = None
 
 
 class ChatChunk(Struct):
@@ -75,6 +76,7 @@ def usage_of(counted: ChatUsage) -> Usage:
     """The same in the Realtime API's words."""
     details = counted.prompt_tokens_details or TokenDetails()
     audio, cached = details.audio_tokens or 0, details.cached_tokens or 0
+    spoken = (counted.completion_tokens_details or TokenDetails()).audio_tokens or 0
     return Usage(
         total_tokens=counted.prompt_tokens + counted.completion_tokens,
         input_tokens=counted.prompt_tokens,
@@ -85,7 +87,7 @@ def usage_of(counted: ChatUsage) -> Usage:
             cached_tokens=cached,
             cached_tokens_details=CachedTokens(text_tokens=cached),
         ),
-        output_token_details=OutputTokens(text_tokens=counted.completion_tokens),
+        output_token_details=OutputTokens(text_tokens=counted.completion_tokens - spoken, audio_tokens=spoken),
     )
 
 

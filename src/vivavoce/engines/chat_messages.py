@@ -13,7 +13,7 @@ many templates fail on these. So:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -37,10 +37,33 @@ NO_OUTPUT_YET: Final = "(no result yet)"
 """Stands for a call's output until the client sends it."""
 
 ChatMessage = dict[str, Any]
+Content = str | list[dict[str, Any]]
+"""What a message says: a text, or parts."""
 
 
-def messages(instructions: str, items: Sequence[Item]) -> list[ChatMessage]:
-    """The whole conversation, instructions first."""
+def written(message: Message) -> Content:
+    """A text; parts where there are pictures: not every server reads parts."""
+    parts: list[dict[str, Any]] = []
+    for part in message.content:
+        if isinstance(part, InputImagePart):
+            parts.append(image(part))
+        else:
+            spoken = isinstance(part, InputAudioPart | OutputAudioPart)
+            text = (part.transcript or "") if spoken else part.text  # type: ignore[union-attr]
+            if text.strip():
+                parts.append({"type": "text", "text": text.strip()})
+    if any(part["type"] == "image_url" for part in parts):
+        return parts
+    return "\n".join(part["text"] for part in parts)
+
+
+def image(part: InputImagePart) -> dict[str, Any]:
+    """A picture."""
+    return {"type": "image_url", "image_url": {"url": part.image_url, "detail": part.detail}}
+
+
+def messages(instructions: str, items: Sequence[Item], content: Callable[[Message], Content] = written) -> list[ChatMessage]:
+    """The whole conversation, instructions first. `content` says how a message is written down."""
     found: list[ChatMessage] = []
     if instructions.strip():
         found.append({"role": "system", "content": instructions})
@@ -53,7 +76,7 @@ def messages(instructions: str, items: Sequence[Item]) -> list[ChatMessage]:
             if item.call_id not in called:
                 found.append({"role": "system", "content": f"A function returned: {item.output}"})
         else:
-            _add_message(found, item)
+            _add_message(found, item, content(item))
     return list(_with_outputs(found, outputs))
 
 
@@ -115,8 +138,7 @@ def _object(arguments: str) -> str | None:
     return arguments
 
 
-def _add_message(found: list[ChatMessage], message: Message) -> None:
-    content = _content(message)
+def _add_message(found: list[ChatMessage], message: Message, content: Content) -> None:
     if not content:
         if message.role != "user" or not message.content:
             return  # An answer that was cut before anything of it was heard.
@@ -126,22 +148,6 @@ def _add_message(found: list[ChatMessage], message: Message) -> None:
         last["content"] = _joined(last["content"], content)
     else:
         found.append({"role": message.role, "content": content})
-
-
-def _content(message: Message) -> str | list[dict[str, Any]]:
-    """A text; parts where there are pictures: not every server reads parts."""
-    parts: list[dict[str, Any]] = []
-    for part in message.content:
-        if isinstance(part, InputImagePart):
-            parts.append({"type": "image_url", "image_url": {"url": part.image_url, "detail": part.detail}})
-        else:
-            spoken = isinstance(part, InputAudioPart | OutputAudioPart)
-            text = (part.transcript or "") if spoken else part.text  # type: ignore[union-attr]
-            if text.strip():
-                parts.append({"type": "text", "text": text.strip()})
-    if any(part["type"] == "image_url" for part in parts):
-        return parts
-    return "\n".join(part["text"] for part in parts)
 
 
 def _joined(first: Any, second: Any) -> Any:

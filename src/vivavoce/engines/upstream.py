@@ -16,26 +16,25 @@ another server. The key travels in one header and stands in no message.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
-import os
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import httpx2
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from vivavoce import __version__
 from vivavoce.engines.sse import EventStream
-from vivavoce.protocol.errors import EngineError, SettingsError
+from vivavoce.engines.upstream_options import UpstreamOptions, address_of, is_loopback, key_of
+from vivavoce.protocol.errors import EngineError
+
+__all__ = ["ModelCard", "Reply", "Upstream", "UpstreamOptions"]
 
 logger = logging.getLogger(__name__)
-
-Seconds = Annotated[float, Meta(gt=0, le=3600)]
 
 _KEEP_ALIVE_SECONDS: Final = 60.0
 """Turns follow each other within seconds: a connection that waits saves the handshake."""
@@ -45,28 +44,6 @@ _LONGEST_REFUSAL_BYTES: Final = 64 * 2**10
 _REFUSAL_SECONDS: Final = 2.0
 _SHOWN_CHARACTERS: Final = 300
 _LARGEST_WHOLE_BYTES: Final = 64 * 2**20
-
-
-class UpstreamOptions(Struct, frozen=True, kw_only=True):
-    """What every part that reaches another server can be told."""
-
-    base_url: str = ""
-    """Where the server is, up to and including `/v1`: `http://127.0.0.1:11434/v1`."""
-    model: str = ""
-    """Which of its models, as the server names it."""
-    api_key: str = ""
-    """Sent as `Authorization: Bearer …`. Empty: no such header."""
-    api_key_env: str = ""
-    """The variable of the environment that holds the key. Better than writing it down."""
-    connect_seconds: Seconds = 5.0
-    """How long a connection may take."""
-    first_seconds: Seconds = 60.0
-    """From the request to the first token, word or sound. A server that loads a model on demand needs it."""
-    silence_seconds: Seconds = 20.0
-    """The longest pause in an answer that has begun."""
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.base_url!r})"
 
 
 class _ErrorBody(Struct):
@@ -95,8 +72,8 @@ class Upstream:
         self.subject: Final = subject
         self._name: Final = name
         self._options: Final = options
-        self._address: Final = _address(name, options.base_url)
-        self._key: Final = _key(name, options)
+        self._address: Final = address_of(name, options.base_url)
+        self._key: Final = key_of(name, options)
         self._client: httpx2.AsyncClient | None = None
 
     async def start(self) -> list[ModelCard]:
@@ -150,7 +127,7 @@ class Upstream:
             base_url=self._address,
             headers=headers,
             verify=url.scheme == "https",
-            trust_env=not _is_loopback(url.hostname or ""),  # Proxies and certificates of the operator's environment.
+            trust_env=not is_loopback(url.hostname or ""),  # Proxies and certificates of the operator's environment.
             follow_redirects=False,
             timeout=httpx2.Timeout(None, connect=self._options.connect_seconds),
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=_KEEP_ALIVE_SECONDS),
@@ -306,49 +283,6 @@ class Reply:
         except TimeoutError:
             message = "fell silent in the middle of its answer." if self._begun else "did not answer in time."
             raise self._upstream.failure("upstream_timeout", message) from None
-
-
-# --- settings ---
-
-
-def _address(name: str, base_url: str) -> str:
-    """The URL without a slash at its end. Raises `SettingsError` for what cannot be one."""
-    example = "Write it as http://127.0.0.1:11434/v1."
-    if not base_url:
-        raise SettingsError(f"engines.{name}.base_url: say where the server is. {example}")
-    try:
-        url = urlsplit(base_url)
-        _ = url.port
-    except ValueError:
-        raise SettingsError(f"engines.{name}.base_url: this is no URL. {example}") from None
-    if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
-        raise SettingsError(f"engines.{name}.base_url: this is no http(s) URL of a server. {example}")
-    if url.username or url.password:
-        raise SettingsError(f"engines.{name}.base_url: no credentials here; there is api_key_env for them.")
-    if url.path.rstrip("/").endswith(("/completions", "/transcriptions", "/speech")):
-        raise SettingsError(f"engines.{name}.base_url: the path of the API is added here. {example}")
-    return base_url.rstrip("/")
-
-
-def _key(name: str, options: UpstreamOptions) -> str:
-    """The key, from wherever it is. Raises `SettingsError`."""
-    if options.api_key and options.api_key_env:
-        raise SettingsError(f"engines.{name}: api_key or api_key_env, not both.")
-    key = options.api_key
-    if options.api_key_env:
-        key = os.environ.get(options.api_key_env, "").strip()
-        if not key:
-            raise SettingsError(f"engines.{name}.api_key_env: the variable {options.api_key_env} is not set.")
-    if not (key.isascii() and key.isprintable()) or " " in key:
-        raise SettingsError(f"engines.{name}: the key has characters that no header can carry.")
-    return key
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 # --- what refusals say ---
