@@ -29,6 +29,40 @@ def test_flags_win_over_variables_and_variables_over_the_file(tmp_path: Path) ->
     assert (settings.limits.max_sessions, settings.limits.items) == (2, 7)
 
 
+def test_a_profile_lies_below_all_else(tmp_path: Path) -> None:
+    profile = tmp_path / "house.toml"
+    profile.write_text('port = 1\nengine = "echo"\nhost = "::1"\n[engines.cascade]\ntranscriber = "a"\nsynthesizer = "b"\n')
+    path = file(tmp_path, f'profile = "{profile}"\nengine = "scripted"\n[engines.cascade]\nsynthesizer = "c"\n')
+    settings = load(path, {"VIVAVOCE_PORT": "2"})
+    assert (settings.port, settings.engine, settings.host) == (2, "scripted", "::1")
+    assert settings.engines == {"cascade": {"transcriber": "a", "synthesizer": "c"}}
+    assert load(None, {"VIVAVOCE_PROFILE": "offline"}, {"profile": str(profile)}).engine == "echo"
+
+
+def test_what_is_wrong_with_a_profile_names_its_line(tmp_path: Path) -> None:
+    profile = tmp_path / "house.toml"
+    for text, complaint in {
+        "port = 1\nprot = 1": 'house.toml:2: unknown setting "prot"',
+        "\n[limits]\nitems = 'many'": "house.toml:3: limits.items: expected `int`",
+        "\nprofile = 'laptop'": "house.toml:2: a profile cannot name another one.",
+    }.items():
+        profile.write_text(text)
+        with pytest.raises(SettingsError) as error:
+            load(None, None, {"profile": str(profile)})
+        assert complaint in str(error.value)
+    path = file(tmp_path, "[limits]\nmax_sessions = 2\nitems = 'few'")
+    profile.write_text("port = 1")
+    with pytest.raises(SettingsError, match=r"vivavoce.toml:3: limits.items"):
+        load(path, None, {"profile": str(profile)})
+
+
+def test_an_unknown_profile_is_an_error_that_lists_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(
+        SettingsError, match=r'vivavoce.toml:1: profile: there is no "lap". There are: .*offline.* Or name a'
+    ):
+        load(file(tmp_path, "profile = 'lap'"))
+
+
 def test_variables_and_flags_are_read_by_the_type_of_the_setting() -> None:
     env = {
         "VIVAVOCE_API_KEYS": "one, two,",

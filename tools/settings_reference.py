@@ -20,8 +20,9 @@ _INTRODUCTION: Final = """\
 
 <!-- Generated: python tools/settings_reference.py > docs/reference/settings.md -->
 
-Three sources, later ones win: a TOML file (`vivavoce serve --config vivavoce.toml`, or `VIVAVOCE_CONFIG`), environment
-variables, flags. Every setting can be given in each of the three:
+Four sources, later ones win: a [profile](../how-to/choosing.md) (`vivavoce serve --profile laptop`), a TOML file
+(`vivavoce serve --config vivavoce.toml`, or `VIVAVOCE_CONFIG`), environment variables, flags. Every setting can be given in
+each of them:
 
 ```toml
 # vivavoce.toml
@@ -93,11 +94,20 @@ def _type_name(annotation: Any) -> str:
             return ", ".join(f"`{value}`" for value in get_args(annotation))
         case msgspec.inspect.UnionType():
             return " or ".join(_type_name(str) for member in info.types if not isinstance(member, msgspec.inspect.NoneType))
-    words = {"IntType": "integer", "FloatType": "number", "StrType": "text", "VarTupleType": "list", "DictType": "table"}
+    words = {
+        "BoolType": "true or false",
+        "IntType": "integer",
+        "FloatType": "number",
+        "StrType": "text",
+        "VarTupleType": "list",
+        "DictType": "table",
+    }
     return words[type(info).__name__]
 
 
 def _default(field: msgspec.structs.FieldInfo) -> str:
+    if isinstance(field.default, bool):
+        return f"`{str(field.default).lower()}`"
     if isinstance(field.default, (int, float)):
         return f"`{field.default:g}`" if isinstance(field.default, float) else f"`{field.default}`"
     return f"`{field.default}`" if field.default and isinstance(field.default, str) else "none"

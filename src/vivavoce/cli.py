@@ -69,9 +69,11 @@ def _command(commands: _Subparsers, name: str, run: Callable[[argparse.Namespace
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     """The flags of every command that starts or describes a server. Each is a setting of the same name."""
     parser.add_argument("--config", metavar="FILE", help="settings file, TOML (or VIVAVOCE_CONFIG)")
+    parser.add_argument("--profile", help="settings to begin with: offline, laptop, gpu, or a TOML file")
     parser.add_argument("--host", help="where to listen (127.0.0.1)")
     parser.add_argument("--port", help="which port (8000)")
     parser.add_argument("--engine", help="the engine that answers (cascade)")
+    parser.add_argument("--offline", action="store_const", const=True, help="fetch no weights of models")
     parser.add_argument("--workers", help="processes on the port (1)")
     parser.add_argument("--certfile", metavar="FILE", help="PEM certificate: speak https and wss")
     parser.add_argument("--keyfile", metavar="FILE", help="the certificate's key")
@@ -80,7 +82,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any other setting")
 
 
-_FLAGS: Final = ("host", "port", "engine", "workers", "certfile", "keyfile", "trace", "log")
+_FLAGS: Final = ("profile", "host", "port", "engine", "offline", "workers", "certfile", "keyfile", "trace", "log")
 
 
 def read_settings(options: argparse.Namespace) -> Settings:
@@ -103,6 +105,7 @@ def read_settings(options: argparse.Namespace) -> Settings:
 def _add_serve(commands: _Subparsers) -> None:
     examples = """\
   vivavoce serve                                       on 127.0.0.1:8000, for this machine only
+  vivavoce serve --profile laptop                      good ears and a good voice, on a processor
   vivavoce serve --port 8010 --engine echo
   VIVAVOCE_API_KEYS=a-long-random-key vivavoce serve --host 0.0.0.0 --certfile cert.pem --keyfile key.pem
   vivavoce serve --config vivavoce.toml --set limits.max_sessions=20"""

@@ -1,4 +1,6 @@
-"""Settings: a TOML file, then `VIVAVOCE_…` variables, then flags, become frozen Structs. Later ones win.
+"""Settings: a profile, a TOML file, then `VIVAVOCE_…` variables, then flags, become frozen Structs. Later ones win.
+
+A profile is a settings file too: one of ours, in `profiles/`, or any other.
 
 This file is the one place where a setting is named, typed, defaulted and explained. `docs/reference/settings.md` is
 generated from it, the string under each field included: `python tools/settings_reference.py`.
@@ -75,6 +77,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The certificate's private key, PEM."""
     workers: Annotated[int, Meta(ge=1, le=256)] = 1
     """Processes on the port, each with its own engines."""
+    profile: str | None = None
+    """A set of settings to begin with: `offline`, `laptop`, `gpu`, or a TOML file. All other settings win over it."""
     engine: str = "cascade"
     """The engine that answers, unless `models` says otherwise."""
     models: dict[str, str] = {}
@@ -86,6 +90,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The part that tells whether a pause ends the turn. Without one, `semantic_vad` goes by its waits alone."""
     engines: dict[str, dict[str, Any]] = {}
     """Options of engines and their parts, a table for each: `[engines.cascade]`."""
+    weights_folder: str | None = None
+    """Where models' weights are kept. By default where `huggingface_hub` keeps them: `~/.cache/huggingface/hub`."""
+    offline: bool = False
+    """Fetch no weights: those that are not on this machine are an error."""
     api_keys: tuple[str, ...] = ()
     """Keys that clients must present. None at all: open to this machine, and to nobody else."""
     api_key_file: str | None = None
@@ -117,7 +125,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def load(file: Path | None = None, env: Mapping[str, str] | None = None, flags: Mapping[str, Any] | None = None) -> Settings:
-    """Read the three sources and lay them over each other. `flags` are dotted names. Raises `SettingsError`."""
+    """Read the sources and lay them over each other. `flags` are dotted names. Raises `SettingsError`."""
     tree, source = _read_file(file) if file else ({}, _Source())
     for name, text in (env or {}).items():
         path = _path_of_variable(name, text)
@@ -127,7 +135,34 @@ def load(file: Path | None = None, env: Mapping[str, str] | None = None, flags: 
         path = tuple(name.split("."))
         _check_known(path, _Source())
         _put(tree, path, _parsed(path, value, f"--set {name}") if isinstance(value, str) else value)
+    if tree.get("profile"):
+        tree, source = _over_profile(tree, source)
     return _checked(_converted(tree, source), source)
+
+
+def profiles() -> dict[str, Path]:
+    """Our profiles by name, each a settings file whose first line says what it is for."""
+    return {file.stem: file for file in sorted((Path(__file__).parent / "profiles").glob("*.toml"))}
+
+
+def _over_profile(tree: dict[str, Any], source: _Source) -> tuple[dict[str, Any], _Source]:
+    """The tree laid over the profile that it names."""
+    name = str(tree["profile"])
+    file = profiles().get(name, Path(name).expanduser())
+    if not file.is_file():
+        known = ", ".join(profiles())
+        raise SettingsError(
+            f'{source.place(("profile",))}profile: there is no "{name}". There are: {known}. Or name a file.'
+        )
+    below, below_source = _read_file(file)
+    if "profile" in below:
+        raise SettingsError(f"{below_source.place(('profile',))}a profile cannot name another one.")
+    return _merged(below, tree), msgspec.structs.replace(source, below=below_source)
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    tables = {name: value for name, value in above.items() if isinstance(value, dict) and isinstance(below.get(name), dict)}
+    return below | above | {name: _merged(below[name], value) for name, value in tables.items()}
 
 
 class _Source(Struct, frozen=True):
@@ -135,11 +170,14 @@ class _Source(Struct, frozen=True):
 
     name: str = ""
     text: str = ""
+    below: _Source | None = None
+    """Where the values come from that this one does not have."""
 
     def place(self, path: tuple[str, ...]) -> str:
-        """`vivavoce.toml:7: `, or nothing where the value did not come from the file."""
-        line = self._line(path)
-        return f"{self.name}:{line}: " if line else ""
+        """`vivavoce.toml:7: `, or nothing where the value did not come from a file."""
+        if line := self._line(path):
+            return f"{self.name}:{line}: "
+        return self.below.place(path) if self.below else ""
 
     def _line(self, path: tuple[str, ...]) -> int | None:
         table: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 import uvicorn
 
+from vivavoce.engines import weights
 from vivavoce.protocol.errors import SettingsError
 from vivavoce.server.app import make_app
 from vivavoce.server.realtime import Realtime
@@ -33,6 +35,9 @@ def serve(settings: Settings, listener: socket.socket, ready: Callable[[ServerSt
         gc.freeze()  # What is loaded by now stays: no collection has to look at it again.
         ready(state)
 
+    weights.configure(settings.weights_folder, offline=settings.offline)
+    if settings.offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # For libraries that would look for something newer by themselves.
     server = Server(make_state(settings), listener, warm)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(server.run_until_stopped())
