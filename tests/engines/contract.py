@@ -37,7 +37,7 @@ from vivavoce.engine_api import (
     TranscriptDone,
     TranscriptFailed,
 )
-from vivavoce.protocol.objects import PCM, FunctionTool, InputTextPart, Item, Message
+from vivavoce.protocol.objects import PCM, FunctionTool, InputTextPart, Item, Message, OutputAudioPart
 
 PATIENCE_SECONDS = 20.0
 """No answer takes this long, even on a busy machine."""
@@ -66,6 +66,8 @@ class Subject(Struct, frozen=True, kw_only=True):
     """Words that make it call the function `get_weather`. Empty: it calls none."""
     fails: str = ""
     """Words that make it fail. Empty: it cannot be made to."""
+    recalls: str = ""
+    """Words that make it say again all that it has said. Empty: it cannot be made to."""
     speech: Callable[[str], bytes] = lambda text: text.encode("utf-16-le") * 400
     """Audio of these words, PCM."""
     turns: int = 200
@@ -224,6 +226,44 @@ async def check_stops_in_time(engine: Engine, subject: Subject) -> None:
     # The session lives on.
     assert isinstance((await probe.answer(request(subject, subject.long, "resp_2"))).end, GenerationDone)
     probe.session.close()
+
+
+async def check_a_stop_at_once_is_heeded(engine: Engine, subject: Subject) -> None:
+    """An answer that nobody wants any more before its first sound: the next one is whole."""
+    probe = Probe(engine)
+    tasks = asyncio.all_tasks()
+    probe.session.submit(request(subject, subject.long))
+    probe.session.submit(StopGenerating("resp_1"))
+    answer = await probe.answer(request(subject, "hello", "resp_2"))
+    assert isinstance(answer.end, GenerationDone)
+    assert answer.pcm
+    await settle(tasks)
+    probe.session.close()
+
+
+async def check_what_was_not_heard_was_not_said(engine: Engine, subject: Subject) -> None:
+    """An answer that the conversation holds only in part is answered upon like any other; its end is not remembered."""
+    probe = Probe(engine)
+    asked = _as_items(subject.ask(subject.long), "item_1")
+    whole = await probe.answer(Generate(response_id="resp_1", items=asked))
+    half = next((mark for mark in whole.marks if mark.characters >= len(whole.transcript) // 2), None)
+    samples = half.samples if half else len(whole.pcm) // 4
+    heard = whole.transcript[: half.characters] if half else ""
+    part = OutputAudioPart(transcript=heard, audio=whole.pcm[: samples * 2])
+    said = Message(id="item_2", role="assistant", status="incomplete", content=(part,))
+    again = _as_items(subject.ask(subject.recalls or "hello"), "item_3")
+    answer = await probe.answer(Generate(response_id="resp_2", items=(*asked, said, *again)))
+    probe.session.close()
+    assert isinstance(answer.end, GenerationDone)
+    assert answer.pcm
+    if subject.recalls:
+        assert heard in answer.transcript
+        assert whole.transcript[: len(heard) + 10] not in answer.transcript
+
+
+def _as_items(items: tuple[Item, ...], item_id: str) -> tuple[Item, ...]:
+    """The same under names of their own."""
+    return tuple(msgspec.structs.replace(item, id=f"{item_id}{n or ''}") for n, item in enumerate(items))
 
 
 async def check_sessions_do_not_mix(engine: Engine, subject: Subject) -> None:

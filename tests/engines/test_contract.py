@@ -25,6 +25,7 @@ SCRIPT = {
     "turns": [
         {"when": "call it", "call": "get_weather", "arguments": {"city": "Paris"}},
         {"when": "fail", "do": [{"say": "I was about to say"}, {"fail": "upstream_lost"}]},
+        {"when": "recall", "say": "I said {so_far}"},
         {"say": "You said: {said}."},
     ],
     "transcripts": ["Hello there."],
@@ -43,7 +44,12 @@ def recorded() -> bytes:
 
 SUBJECTS = [
     Subject(
-        name="scripted", make=lambda: Scripted({"script": SCRIPT}), calls="call it, please", fails="fail now", speech=hummed
+        name="scripted",
+        make=lambda: Scripted({"script": SCRIPT}),
+        calls="call it, please",
+        fails="fail now",
+        recalls="recall",
+        speech=hummed,
     ),
     Subject(name="echo", make=Echo, ask=lambda text: (with_speech(hummed(text)),), has_words=False, speech=hummed),
     Subject(
