@@ -2,10 +2,11 @@
 
 import asyncio
 import itertools
+from contextlib import contextmanager
 from importlib.metadata import distribution
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Event
+from threading import Event, Thread
 
 import numpy as np
 import onnxruntime
@@ -54,12 +55,25 @@ def published():
     return scores
 
 
+@contextmanager
+def started():
+    """An engine on an event loop in a thread of its own, so that the tests can wait for scores."""
+    loop = asyncio.new_event_loop()
+    thread = Thread(target=loop.run_forever)
+    thread.start()
+    engine = Silero({})
+    asyncio.run_coroutine_threadsafe(engine.start(), loop).result()
+    yield engine
+    asyncio.run_coroutine_threadsafe(engine.close(), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
 @pytest.fixture
 def engine():
-    engine = Silero({})
-    asyncio.run(engine.start())
-    yield engine
-    asyncio.run(engine.close())
+    with started() as engine:
+        yield engine
 
 
 def windows_of(samples):
@@ -254,15 +268,13 @@ def test_a_window_is_scored_when_its_last_byte_arrives(engine, format):
 @settings(max_examples=20, deadline=None)
 def test_chunks_of_any_size_give_the_same_scores(network, cuts, format):
     audio = resampled(minute()[32_000:45_000], 16_000, 24_000).tobytes()[: 40_000 if format is PCM else 6_000]
-    engine = Silero({})
-    asyncio.run(engine.start())
-    listener = Listener(engine)
-    edges = [0, *sorted(min(cut, len(audio)) for cut in cuts), len(audio)]
-    for start, end in itertools.pairwise(edges):
-        listener.say(audio[start:end], format)
-    wanted = expected(network, audio, format.type)
-    assert np.abs(listener.scores(wanted.size)[1] - wanted).max() < 1e-3
-    asyncio.run(engine.close())
+    with started() as engine:
+        listener = Listener(engine)
+        edges = [0, *sorted(min(cut, len(audio)) for cut in cuts), len(audio)]
+        for start, end in itertools.pairwise(edges):
+            listener.say(audio[start:end], format)
+        wanted = expected(network, audio, format.type)
+        assert np.abs(listener.scores(wanted.size)[1] - wanted).max() < 1e-3
 
 
 def test_sessions_do_not_hear_each_other(engine, network):

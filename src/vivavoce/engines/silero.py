@@ -5,10 +5,12 @@ more sessions there are, the further apart rounds begin, so that their windows c
 50 batches of one. A lone session's window does not wait.
 
     event loop   submit(DetectSpeech) ──▶ inbox
-    worker       inbox ──▶ _Stream: bytes, then lines of samples ──▶ batch: resample, score ──▶ emit(SpeechScore)
+    worker       inbox ──▶ _Stream: bytes, then lines of samples ──▶ batch: resample, score ──▶ deliver(scores)
+    event loop   deliver ──▶ emit(SpeechScore), session by session
 
-Everything that costs time happens in the worker: `submit` puts a command into a queue and returns. A session with minutes of
-audio to catch up on takes its turn with the others, one window a round, and its rounds do not wait.
+Everything that costs time happens in the worker: `submit` puts a command into a queue and returns. A round's scores reach
+the event loop together, because to wake it costs more than a score. A session with minutes of audio to catch up on takes its
+turn with the others, one window a round, and its rounds do not wait.
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence, Sized
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence, Sized
+from contextlib import suppress
+from functools import cache, partial
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
@@ -81,11 +84,12 @@ class Silero:
     async def start(self) -> None:
         """Load the weights and start the worker: some 10 ms."""
         network = await asyncio.to_thread(_warm_network)
-        self._worker = Thread(target=_Worker(network, self._inbox, self._open).run, name="silero", daemon=True)
+        deliver = partial(_on_loop, asyncio.get_running_loop())
+        self._worker = Thread(target=_Worker(network, self._inbox, self._open, deliver).run, name="silero", daemon=True)
         self._worker.start()
 
     def open(self, emit: Emit) -> SileroSession:
-        """Begin a session. `emit` is called from the worker thread."""
+        """Begin a session. `emit` is called on the event loop that `start` ran on."""
         return SileroSession(emit, self._inbox, self._open)
 
     async def close(self) -> None:
@@ -141,6 +145,7 @@ class _Stream:
         self.in_line = False
         """It stands in the worker's line, where every stream stands at most once."""
         self.state: Floats
+        """The network's state, (2 x 128)."""
         self.commands: deque[DetectSpeech] = deque()
         self._taken_bytes = 0
         """How much of the first command is in the window already."""
@@ -152,7 +157,7 @@ class _Stream:
         self.encoding = encoding
         self.begins = True
         """The next window is the first of its stretch."""
-        self.state = np.zeros((2, STATE_SIZE), np.float32)
+        self.state = np.zeros(2 * STATE_SIZE, np.float32)
         self.shape = _shape_of(encoding)
         self._window = b""
         self._old = bytes(self.shape.old_bytes)
@@ -192,14 +197,14 @@ class _Stream:
             self._begin(command.start_samples, command.format.type)
         self._received_bytes += len(command.audio)
 
-    def report(self, probability: float) -> None:
-        """Emit the score of the last window."""
+    def report(self, score: SpeechScore) -> None:
+        """Emit a score. On the event loop."""
         if self.closed:
             return
         try:
-            self.emit(SpeechScore(self.end_samples, probability))
+            self.emit(score)
         except Exception:
-            # The thread is everybody's: whoever cannot take a score loses only its own.
+            # The round is everybody's: whoever cannot take a score loses only its own.
             logger.exception("A session's emit failed; it gets no more speech scores.")
             self.closed = True
 
@@ -211,14 +216,34 @@ def _expanded(audio: bytes, encoding: Encoding) -> bytes:
 
 _Arrival = tuple[_Stream, DetectSpeech] | None
 """A command of a stream, or None: stop."""
+_Scores = list[tuple[_Stream, SpeechScore]]
+"""What came of a round."""
+
+
+def _on_loop(loop: asyncio.AbstractEventLoop, scores: _Scores) -> None:
+    """Report the scores of a round on the event loop."""
+    with suppress(RuntimeError):  # The loop is closed: so are all sessions.
+        loop.call_soon_threadsafe(_report, scores)
+
+
+def _report(scores: _Scores) -> None:
+    for stream, score in scores:
+        stream.report(score)
 
 
 class _Worker:
     """The thread that scores."""
 
-    def __init__(self, network: SileroNetwork, inbox: SimpleQueue[_Arrival], streams: Sized) -> None:
+    def __init__(
+        self,
+        network: SileroNetwork,
+        inbox: SimpleQueue[_Arrival],
+        streams: Sized,
+        deliver: Callable[[_Scores], None],
+    ) -> None:
         self._network = network
         self._inbox = inbox
+        self._deliver = deliver
         self._streams = streams
         """All that are open."""
         self._line: deque[_Stream] = deque()
@@ -261,11 +286,12 @@ class _Worker:
         if not streams:
             return
         windows = _windows(streams, lines)
-        state = np.stack([stream.state for stream in streams], axis=1)
-        probabilities, state = self._network.step(windows, state)
-        for place, (stream, probability) in enumerate(zip(streams, probabilities.tolist(), strict=True)):
-            stream.state = state[:, place].copy()  # A view would keep the whole batch in memory.
-            stream.report(probability)
+        state = np.concatenate([stream.state for stream in streams]).reshape(-1, 2, STATE_SIZE)
+        probabilities, following = self._network.step(windows, state.swapaxes(0, 1))
+        for stream, row in zip(streams, following.swapaxes(0, 1).reshape(len(streams), -1), strict=True):
+            stream.state = row.copy()  # A view would keep the whole batch in memory.
+        scores = zip(streams, probabilities.tolist(), strict=True)
+        self._deliver([(stream, SpeechScore(stream.end_samples, probability)) for stream, probability in scores])
 
     def _batch(self) -> tuple[list[_Stream], list[bytes]]:
         """The next streams that have a window, each with its line. They go to the end of the queue, the others leave it."""
