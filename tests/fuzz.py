@@ -33,13 +33,15 @@ def live(seed: int, *, judged: bool) -> int:
             if frame is not None and judged:
                 oracle.saw_server(frame)
 
-    world = World(rate_limited=draw.random() < 0.3, listens=draw.random() < 0.5, see=judge)
+    chances = (draw.random() < 0.3, draw.random() < 0.5, draw.random() < 0.5)
+    world = World(rate_limited=chances[0], listens=chances[1], drafts=chances[2], see=judge)
     for _ in range(STEPS_OF_A_SESSION):
         if world.session.deadline() is None:
             break
         world.step(draw.randrange(1000), draw.randrange(1000), draw.randrange(1000))
     world.handle(Disconnected())
     assert not world.open_responses
+    assert not world.drafts
     return len(world.inputs)
 
 

@@ -30,6 +30,7 @@ from vivavoce.engine_api import (
     ScoreTurn,
     SpeechScore,
     StopGenerating,
+    StopListening,
     Transcribe,
     TranscriptDelta,
     TranscriptDone,
@@ -112,9 +113,16 @@ class World:
     """One session and everything around it."""
 
     def __init__(
-        self, *, rate_limited: bool = False, listens: bool = True, see: Callable[[Output], None] | None = None
+        self,
+        *,
+        rate_limited: bool = False,
+        listens: bool = True,
+        drafts: bool = False,
+        see: Callable[[Output], None] | None = None,
     ) -> None:
-        capabilities = Capabilities(transcribes=True, listens=listens, scores_turns=listens, context_tokens=400)
+        capabilities = Capabilities(
+            transcribes=True, listens=listens, scores_turns=listens, drafts=drafts, context_tokens=400
+        )
         self.setup = Setup(
             seed="w",
             config=SessionConfig(model="m"),
@@ -124,6 +132,7 @@ class World:
             max_items=60,
             engine_silence_seconds=50.0,
             rate_limited=rate_limited,
+            draft_after_ms=150,
         )
         self.session = Session(self.setup)
         self.now = 0.0
@@ -133,6 +142,10 @@ class World:
         self.items: list[str] = ["item_unknown"]
         self.responses: list[str] = ["resp_unknown"]
         self.generates: dict[str, bytes] = {}
+        self.drafts: dict[str, str] = {}
+        """Responses that were begun before the client heard of them, and are neither released nor dropped; their items."""
+        self.drafts_kept = 0
+        self.drafts_dropped = 0
         self.listened: dict[str, bytearray] = {}
         self.half_heard: set[str] = set()
         self.scores_due: list[int] = []
@@ -156,9 +169,10 @@ class World:
     def step(self, a: int, b: int, c: int) -> None:
         """One input out of three numbers."""
         actions = (
-            self._append, self._append, self._append, self._score, self._score, self._score, self._score, self._control,
-            self._item, self._item, self._respond, self._respond, self._output, self._output, self._output, self._output,
-            self._finish, self._transcript, self._update, self._wait, self._rare,
+            self._append, self._append, self._append, self._talk, self._control,
+            self._score, self._score, self._score, self._score, self._item, self._item, self._respond, self._respond,
+            self._output, self._output, self._output, self._output, self._finish, self._transcript, self._update,
+            self._wait, self._rare,
         )  # fmt: skip
         event = actions[a % len(actions)](b, c)
         if event is not None:
@@ -167,6 +181,8 @@ class World:
     def handle(self, event: Input) -> list[Output]:
         """Give the session an input and check what comes of it."""
         self.inputs.append((self.now, event))
+        if isinstance(event, GenerationFailed) and self.drafts.pop(event.response_id, None):
+            self.drafts_dropped += 1  # unless it is confirmed and waits for the account, which answers at once
         outputs = self.session.handle(event, self.now)
         self.outputs.append(outputs)
         self._take(outputs)
@@ -182,7 +198,18 @@ class World:
     # --- inputs ---
 
     def _append(self, b: int, c: int) -> Input:
-        n_samples = (b * 97 + c) % 3000
+        return self._samples((b * 97 + c) % 3000)
+
+    def _talk(self, b: int, c: int) -> Input | None:
+        """Words and then a silence, each of a few windows."""
+        words, silence = 2 + b % 8, c % 20
+        self.handle(self._samples((words + silence) * WINDOW))
+        for loud in [0.9] * words + [0.02] * silence:
+            if self.scores_due:
+                self.handle(SpeechScore(self.scores_due.pop(0), loud))
+        return None
+
+    def _samples(self, n_samples: int) -> Input:
         samples = range(self.counter, self.counter + n_samples)
         audio = struct.pack(f"<{n_samples}H", *(value & 0xFFFF for value in samples))
         self.counter += n_samples
@@ -321,7 +348,11 @@ class World:
         self.event_ids.add(event.event_id)
         match event:
             case out.ResponseCreated(response=response):
-                self.responses.append(response.id)
+                if item_id := self.drafts.pop(response.id, None):
+                    assert item_id in self.items  # nothing of a draft leaves before its turn is an item
+                    self.drafts_kept += 1
+                else:
+                    self.responses.append(response.id)
                 self.open_responses.add(response.id)
                 if response.conversation_id is not msgspec.UNSET:
                     assert self.default_running is None  # law 1
@@ -356,15 +387,45 @@ class World:
                 self.scores_due += range(first, end + 1, WINDOW)
             case ScoreTurn():
                 self.turns_due.append(command)
-            case Listen(item_id=item_id, audio=audio):
-                self.listened.setdefault(item_id, bytearray()).extend(audio)
-            case Transcribe(item_id=item_id, audio=audio, format=format):
+            case Listen() | StopListening():
+                self._see_listening(command)
+            case Transcribe(audio=audio, format=format):
                 if not self.reformatted and format.type == "audio/pcm":
                     self._see_samples(audio)
-            case Generate(response_id=response_id):
-                self.generates[response_id] = msgspec.json.encode(command)
-            case StopGenerating(response_id=response_id):
-                assert response_id in self.generates
+            case Generate() | StopGenerating():
+                self._see_generating(command)
+
+    def _see_listening(self, command: Listen | StopListening) -> None:
+        if isinstance(command, Listen):
+            self.listened.setdefault(command.item_id, bytearray()).extend(command.audio)
+        else:
+            self.listened.pop(command.item_id, None)
+
+    def _see_generating(self, command: Generate | StopGenerating) -> None:
+        if isinstance(command, Generate):
+            assert command.response_id not in self.generates  # each is asked for once
+            self.generates[command.response_id] = msgspec.json.encode(command)
+            if command.response_id not in self.open_responses:
+                self._see_draft(command)
+            return
+        assert command.response_id in self.generates
+        if self.drafts.pop(command.response_id, None):
+            self.drafts_dropped += 1
+
+    def _see_draft(self, command: Generate) -> None:
+        """One at a time, while its turn is open, and it answers that turn as far as the engine was told of it."""
+        assert self.speaking
+        assert not self.drafts
+        assert self.default_running is None
+        self.responses.append(command.response_id)
+        said = command.items[-1]
+        assert isinstance(said, Message)
+        part = said.content[0]
+        assert isinstance(part, InputAudioPart)
+        assert said.id not in self.items
+        if str(said.id) in self.listened and not self.reformatted:
+            assert bytes(self.listened[str(said.id)]) == part.audio
+        self.drafts[command.response_id] = str(said.id)
 
     def _see_samples(self, audio: bytes) -> None:
         """Law 6. What is committed is a stretch of what was appended, and lies after the stretch before it."""

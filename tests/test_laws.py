@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from tests.simulation import World
 from vivavoce.engine_api import Generate
-from vivavoce.protocol.objects import Message, OutputAudioPart
-from vivavoce.protocol.server_events import ConversationItemTruncated
+from vivavoce.protocol.objects import InputAudioPart, Message, OutputAudioPart
+from vivavoce.protocol.server_events import ConversationItemTruncated, ResponseCreated, ServerEventBase
 from vivavoce.session.boundary import Disconnected, Output
 from vivavoce.session.session import Session
 
@@ -27,19 +27,22 @@ def played(world: World, script: list[tuple[int, int, int]]) -> World:
 
 
 @interleavings
-@given(steps, st.booleans(), st.booleans())
-def test_whatever_happens_the_laws_hold(script: list[tuple[int, int, int]], limited: bool, listens: bool) -> None:
-    """Laws 1, 2, 3, 4, 6, 9 and 10 are checked by `World` after each step."""
-    played(World(rate_limited=limited, listens=listens), script)
+@given(steps, st.booleans(), st.booleans(), st.booleans())
+def test_whatever_happens_the_laws_hold(
+    script: list[tuple[int, int, int]], limited: bool, listens: bool, drafts: bool
+) -> None:
+    """Laws 1, 2, 3, 4, 6, 9 and 10 are checked by `World` after each step, and that nothing of a draft leaves too early."""
+    played(World(rate_limited=limited, listens=listens, drafts=drafts), script)
 
 
 @interleavings
 @given(steps)
 def test_a_client_that_leaves_leaves_nothing_open(script: list[tuple[int, int, int]]) -> None:
-    """Law 2, to the end."""
-    world = played(World(), script)
+    """Law 2, to the end. A draft is dropped then, if there is one: each `Generate` has one end."""
+    world = played(World(drafts=True), script)
     world.handle(Disconnected())
     assert not world.open_responses
+    assert not world.drafts
     assert world.session.handle(Disconnected(), world.now) == []
 
 
@@ -53,7 +56,7 @@ def test_a_response_works_from_a_snapshot(script: list[tuple[int, int, int]]) ->
         if isinstance(output, Generate):
             asked[output.response_id] = output
 
-    world = played(World(see=remember), script)
+    world = played(World(drafts=True, see=remember), script)
     world.snapshot_unchanged(asked)
 
 
@@ -71,7 +74,7 @@ def test_the_order_of_items_is_what_the_client_was_told(script: list[tuple[int, 
         elif name == "ConversationItemDeleted":
             mirror.remove(output.item_id)  # type: ignore[union-attr]
 
-    world = played(World(see=follow), script)
+    world = played(World(drafts=True, see=follow), script)
     assert mirror == [entry.id for entry in world.session._state.conversation]
 
 
@@ -111,10 +114,10 @@ def _sizes(session: Session) -> dict[str, tuple[int, str]]:
 
 
 @interleavings
-@given(steps, st.booleans())
-def test_a_replay_is_identical(script: list[tuple[int, int, int]], limited: bool) -> None:
+@given(steps, st.booleans(), st.booleans())
+def test_a_replay_is_identical(script: list[tuple[int, int, int]], limited: bool, drafts: bool) -> None:
     """Law 11. The same inputs at the same times give the same outputs, bit for bit."""
-    world = played(World(rate_limited=limited), script)
+    world = played(World(rate_limited=limited, drafts=drafts), script)
     again = Session(world.setup)
     again.open(0.0)
     for (now, event), outputs in zip(world.inputs, _in_order(world), strict=True):
@@ -127,9 +130,47 @@ def _in_order(world: World) -> list[list[Output]]:
 
 @interleavings
 @given(steps)
-def test_listening_early_hears_exactly_the_turn(script: list[tuple[int, int, int]]) -> None:
+def test_a_dropped_draft_leaves_no_trace_and_a_kept_one_answers_what_was_said(script: list[tuple[int, int, int]]) -> None:
+    """A session without drafts sends the very same, up to the first draft that is kept. That one asks for the same."""
+    world = played(World(drafts=True), script)
+    plain = Session(msgspec.structs.replace(world.setup, draft_after_ms=None))
+    plain.open(0.0)
+    for (now, event), outputs in zip(world.inputs, world.outputs, strict=True):
+        without = plain.handle(event, now)
+        drafted = [output.response.id for output in outputs if isinstance(output, ResponseCreated)]
+        if any("draft" in response_id for response_id in drafted):
+            due = next(output for output in without if isinstance(output, Generate))
+            asked = msgspec.json.decode(world.generates[drafted[0]], type=Generate)
+            assert _bare(asked) == _bare(due)
+            assert _recording(due).startswith(_recording(asked))
+            return
+        assert _sent(outputs) == _sent(without)
+
+
+def _sent(outputs: list[Output]) -> list[bytes]:
+    return [msgspec.json.encode(output) for output in outputs if isinstance(output, ServerEventBase)]
+
+
+def _recording(generate: Generate) -> bytes:
+    """The newest item's audio."""
+    said = generate.items[-1]
+    assert isinstance(said, Message)
+    part = said.content[0]
+    assert isinstance(part, InputAudioPart)
+    assert part.audio is not msgspec.UNSET
+    return part.audio
+
+
+def _bare(generate: Generate) -> Generate:
+    """What two responses to the same turn have in common."""
+    return msgspec.structs.replace(generate, response_id="", items=generate.items[:-1])
+
+
+@interleavings
+@given(steps, st.booleans())
+def test_listening_early_hears_exactly_the_turn(script: list[tuple[int, int, int]], drafts: bool) -> None:
     """Law 6, for engines that listen: the chunks of an item, joined, are the audio of the item."""
-    world = played(World(listens=True), script)
+    world = played(World(listens=True, drafts=drafts), script)
     if world.reformatted:
         return
     for entry in world.session._state.conversation:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vivavoce.audio import Resampler, ms_to_samples, samples_to_ms
 from vivavoce.engines.silero_network import CONTEXT_SAMPLES, NEW_SAMPLES, RATE_HZ, STATE_SIZE, SileroNetwork
 from vivavoce.protocol.config import SemanticVad, ServerVad, TurnDetection
-from vivavoce.session.turns import WINDOW_SAMPLES, Edge, End, Onset, TurnDetector
+from vivavoce.session.turns import WINDOW_SAMPLES, Edge, End, Lull, Onset, Pause, Resumption, TurnDetector
 
 AUDIO = Path(__file__).parents[2] / "shared" / "audio"
 RANDOM = np.random.default_rng(7)
@@ -164,3 +164,46 @@ def test_an_answer_about_a_pause_that_is_over_is_stale() -> None:
         detector.score((n + 1) * WINDOW_SAMPLES, score, vad, asks=True)
     assert detector.turn_score(13 * WINDOW_SAMPLES, 1.0, vad) is None
     assert detector.speaking
+
+
+def lulls(scores: Iterable[float], vad: TurnDetection, *, asks: bool = False, lull_ms: int | None = 150) -> list[Edge]:
+    detector = TurnDetector()
+    edges = (
+        detector.score((n + 1) * WINDOW_SAMPLES, score, vad, asks=asks, lull_ms=lull_ms) for n, score in enumerate(scores)
+    )
+    return [edge for edge in edges if edge is not None]
+
+
+def test_a_lull_is_told_once_a_silence_and_speech_after_it_too() -> None:
+    speech, pause = [0.9] * 10, [0.02] * 8
+    edges = lulls([*speech, *pause, *speech, *pause, *pause], ServerVad())
+    assert edges[1:] == [
+        Lull(15 * WINDOW_SAMPLES),
+        Resumption(19 * WINDOW_SAMPLES),
+        Lull(33 * WINDOW_SAMPLES),
+        End(28 * WINDOW_SAMPLES + ms_to_samples(500)),
+    ]
+
+
+def test_a_silence_too_short_for_a_lull_is_no_edge() -> None:
+    speech, breath = [0.9] * 10, [0.02] * 4
+    assert [type(edge) for edge in lulls([*speech, *breath, *speech], ServerVad())] == [Onset]
+
+
+@pytest.mark.parametrize(("silence_ms", "lulled"), [(0, False), (150, False), (160, False), (161, True), (500, True)])
+def test_a_turn_that_ends_by_then_has_no_lull(silence_ms: int, lulled: bool) -> None:
+    edges = lulls([0.9] * 10 + [0.02] * 40, ServerVad(silence_duration_ms=silence_ms))
+    assert any(isinstance(edge, Lull) for edge in edges) == lulled
+    assert isinstance(edges[-1], End)
+
+
+@pytest.mark.parametrize("lull_ms", [None, 100, 150, 200, 224])
+def test_a_lull_does_not_disturb_the_pause(lull_ms: int | None) -> None:
+    """Whenever a lull is due, the turn-end model is asked at the same window."""
+    edges = lulls([0.9] * 10 + [0.02] * 70, SemanticVad(eagerness="high"), asks=True, lull_ms=lull_ms)
+    assert [edge for edge in edges if not isinstance(edge, Lull)] == [
+        Onset(0),
+        Pause(17 * WINDOW_SAMPLES),
+        End(10 * WINDOW_SAMPLES + ms_to_samples(2000)),
+    ]
+    assert len(edges) == 3 + (lull_ms is not None)

@@ -66,6 +66,7 @@ class Scene:
             speaks="mute" not in words,
             listens="listens" in words,
             scores_turns="scores_turns" in words,
+            drafts="drafts" in words,
             context_tokens=int(options.get("context_tokens", 128_000)),
         )
         self.setup = Setup(
@@ -77,6 +78,7 @@ class Scene:
             max_items=int(options.get("max_items", 1000)),
             max_buffered_bytes=int(options.get("max_buffered_bytes", 2**26)),
             rate_limited="rate_limited" in words,
+            draft_after_ms=150,
         )
         self.session = Session(self.setup)
         self.oracle = Oracle(self.dialect.name)

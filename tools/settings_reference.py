@@ -108,6 +108,8 @@ def _type_name(annotation: Any) -> str:
 def _default(field: msgspec.structs.FieldInfo) -> str:
     if isinstance(field.default, bool):
         return f"`{str(field.default).lower()}`"
+    if isinstance(field.default, bool):
+        return f"`{str(field.default).lower()}`"
     if isinstance(field.default, (int, float)):
         return f"`{field.default:g}`" if isinstance(field.default, float) else f"`{field.default}`"
     return f"`{field.default}`" if field.default and isinstance(field.default, str) else "none"

@@ -12,6 +12,9 @@ PCM16 mono at 24,000 Hz. Positions and lengths named `*_samples` count samples a
 An engine answers each `Generate` with any number of `Output…` and `FunctionCall…` events and then exactly one
 `GenerationDone` or `GenerationFailed`. After `StopGenerating` it may go silent: the core has closed the response already
 and drops what still arrives.
+
+A `Generate` may carry an item that is still being listened to (`Capabilities.drafts`). What is listened to afterwards under
+the same id is silence; if the speaker goes on, `StopListening` takes the item back and the turn is told anew from its start.
 """
 
 from __future__ import annotations
@@ -37,6 +40,9 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     """It answers `ScoreTurn`."""
     native_audio: bool = False
     """It hears audio itself, no text between. For people and for the docs; the core treats both kinds alike."""
+    drafts: bool = False
+    """It may be asked to answer before the turn is over: what it would say is held back, or thrown away if the speaker goes
+    on. So it must forget a `Generate` that is stopped, and know an item by its id while silence makes it longer."""
     voices: tuple[str, ...] = ()
     """Voice names it knows, best first. An unknown name gets its default."""
     context_tokens: int = 128_000
@@ -66,7 +72,11 @@ class ScoreTurn(Struct, frozen=True, tag=True):
 
 
 class Listen(Struct, frozen=True, tag=True):
-    """The next audio of a turn that is not over. Its chunks, joined, are exactly the audio of item `item_id`."""
+    """The next audio of a turn that is not over. Its chunks, joined, are exactly the audio of item `item_id`. Where a
+    turn-end model was slow to say that the turn is over, they are some silence more.
+
+    After a `Generate` that carries this item (a draft), all that follows is silence: nothing more has to be recognised.
+    """
 
     item_id: str
     audio: bytes
@@ -76,7 +86,10 @@ class Listen(Struct, frozen=True, tag=True):
 
 
 class StopListening(Struct, frozen=True, tag=True):
-    """The turn came to nothing (cleared, or deleted): forget item `item_id`."""
+    """The turn came to nothing (cleared, or deleted), or it went on after a draft: forget item `item_id`.
+
+    In the latter case `Listen` follows under the same id, from the turn's first sample.
+    """
 
     item_id: str
 
@@ -96,7 +109,11 @@ class Transcribe(Struct, frozen=True, tag=True, kw_only=True):
 
 
 class Generate(Struct, frozen=True, tag=True, kw_only=True):
-    """Answer. A snapshot: nothing that happens later changes it."""
+    """Answer. A snapshot: nothing that happens later changes it.
+
+    Its newest item may still be listened to, if the engine drafts: then it carries the audio that `Listen` has brought so
+    far. Later commands carry the whole item, longer by some silence, under the same id.
+    """
 
     response_id: str
     model: str = ""

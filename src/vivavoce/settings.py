@@ -53,6 +53,14 @@ class RateLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Input and output tokens a minute."""
 
 
+class Turns(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How people and the assistant take turns."""
+
+    drafts: bool = True
+    """Whether an engine that can may begin to answer while it is not yet sure that the turn is over. What it says is held
+    until it is, and thrown away if the speaker goes on. It costs a recognition, and perhaps an answer, for each pause."""
+
+
 class SessionDefaults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a session starts with where the client says nothing."""
 
@@ -114,6 +122,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How much one server, and one session in it, may use."""
     rate_limits: RateLimits = RateLimits()
     """What one API key may use in a minute, counted in each worker. 0 is no limit."""
+    turns: Turns = Turns()
+    """How people and the assistant take turns."""
     session: SessionDefaults = SessionDefaults()
     """What a session starts with where the client says nothing."""
 

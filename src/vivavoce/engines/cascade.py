@@ -4,7 +4,8 @@
                                    └─▶ Generate ─▶ chat model ─▶ clauses ─▶ synthesizer ─▶ Output…
 
 Each item of the user's speech is recognised once, whoever mentions it first: the client reads the very words that the model
-answers. An item that was never listened to (the client made it) is recognised from its bytes.
+answers. An item that was never listened to (the client made it) is recognised from its bytes. A draft's item grows under its
+id until the turn is over, by silence: it stays recognised.
 
 What was not understood: an empty transcript goes to the model as an empty transcript. A transcriber that fails gives
 `TranscriptFailed`, and the `Generate` that answers this very item fails with the same code; later ones treat the item as
@@ -84,6 +85,7 @@ class Cascade:
             speaks=True,
             listens=True,
             transcribes=True,
+            drafts=True,
             voices=tuple(self._synthesizer.voices),
             context_tokens=self._chat_model.context_tokens,
         )

@@ -2,6 +2,9 @@
 
 The audio may come while it is spoken (`feed`), or all at once when somebody mentions the item (`complete`), or partly the
 one and partly the other: the bytes already fed are not fed again.
+
+A draft response makes a stretch complete before its turn is over. If more is fed then, it is silence: the recording grows,
+and the words stay the same.
 """
 
 from __future__ import annotations
@@ -26,7 +29,10 @@ class Hearing:
 
     def __init__(self, transcriber: Transcriber, hints: Hints) -> None:
         self._fed_bytes = 0
-        self._fingerprint: tuple[int, bytes] | None = None
+        self._heard_bytes = 0
+        """How much of the recording was fed, or at hand, when it was complete."""
+        self._fingerprint: bytes | None = None
+        """Of those bytes."""
         self._deltas: list[Transcript] = []
         self._more = asyncio.Event()
         self._outcome: asyncio.Future[Transcript | EngineError] = asyncio.get_running_loop().create_future()
@@ -38,10 +44,10 @@ class Hearing:
             self._fail(error)
 
     def feed(self, audio: bytes, format: AudioFormat) -> None:
-        """More audio, as it comes. Ignored once the stretch is complete: whoever completed it brought all of it."""
+        """More audio, as it comes. Once the stretch is complete it is silence, and only makes the recording longer."""
+        self._fed_bytes += len(audio)
         if self._finishing is not None or self._recognition is None:
             return
-        self._fed_bytes += len(audio)
         try:
             self._recognition.feed(audio, format)
         except Exception as error:
@@ -54,19 +60,28 @@ class Hearing:
         rest = b""
         if audio is not None:
             rest = audio[self._fed_bytes :]
-            self._fingerprint = _fingerprint(audio)
+            self._heard_bytes, self._fingerprint = len(audio), _fingerprint(audio, len(audio))
         self._fed_bytes += len(rest)
         self._finishing = asyncio.create_task(self._finish(self._recognition, rest, format))
 
     def is_of(self, audio: bytes) -> bool:
-        """Is this the hearing of `audio`, or can it become that? An item's id alone does not tell: ids are used again."""
+        """Is this the hearing of `audio`, or can it become that? An item's id alone does not tell: ids are used again.
+
+        Of a recording that has grown since, a failure is not the last word: it is heard anew.
+        """
         if self._finishing is None:
             return True
+        if len(audio) > self._fed_bytes or len(audio) < self._heard_bytes:
+            return False
         if self._fingerprint is None:
-            if len(audio) > self._fed_bytes:
-                return False
-            self._fingerprint = _fingerprint(audio)
-        return self._fingerprint == _fingerprint(audio)
+            self._heard_bytes, self._fingerprint = len(audio), _fingerprint(audio, len(audio))
+        if len(audio) > self._heard_bytes and self._failed:
+            return False
+        return self._fingerprint == _fingerprint(audio, self._heard_bytes)
+
+    @property
+    def _failed(self) -> bool:
+        return self._outcome.done() and isinstance(self._outcome.result(), EngineError)
 
     async def deltas(self) -> AsyncIterator[Transcript]:
         """The words that will not change any more: those so far, then those that come."""
@@ -126,6 +141,6 @@ class Hearing:
         self._more.set()
 
 
-def _fingerprint(audio: bytes) -> tuple[int, bytes]:
-    """Tells recordings apart without keeping them: the length and some thousand bytes from all over it."""
-    return len(audio), audio[:: len(audio) // 1024 + 1]
+def _fingerprint(audio: bytes, n_bytes: int) -> bytes:
+    """Tells recordings of `n_bytes` apart without keeping them: some thousand bytes from all over them."""
+    return bytes(memoryview(audio)[: n_bytes : n_bytes // 1024 + 1])

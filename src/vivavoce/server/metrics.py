@@ -16,6 +16,7 @@ from msgspec import UNSET
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from vivavoce.engine_api import Generate, GenerationFailed, OutputAudio, StopGenerating
 from vivavoce.protocol.server_events import (
     Error,
     InputAudioBufferCommitted,
@@ -69,6 +70,15 @@ class Metrics:
             buckets=_LATENCIES,
             registry=registry,
         )
+        self.drafts: Final = Counter(
+            "vivavoce_drafts", "Draft responses by outcome: kept, dropped.", ["outcome"], registry=registry
+        )
+        self.draft_saving: Final = Histogram(
+            "vivavoce_draft_saved_seconds",
+            "How much earlier the first audio of an answer came because it was drafted.",
+            buckets=_LATENCIES,
+            registry=registry,
+        )
         self.response_seconds: Final = Histogram(
             "vivavoce_response_seconds", "From response.created to response.done.", buckets=_DURATIONS, registry=registry
         )
@@ -100,6 +110,7 @@ class SessionMeter:
         self._speech_stopped_at: float | None = None
         self._committed_at: float | None = None
         self._created_at: dict[str, float] = {}
+        self._drafts: Final = _Drafts(metrics)
         self.turns = 0
         self.responses = 0
         self.errors = 0
@@ -110,6 +121,7 @@ class SessionMeter:
 
     def step(self, now: float, input: Input | None, outputs: Sequence[Output]) -> None:
         """Look at what the session says."""
+        self._drafts.step(now, input, outputs)
         for output in outputs:
             count = _COUNTS.get(type(output))
             if count is not None:
@@ -155,6 +167,67 @@ class SessionMeter:
     def _on_error(self, event: Error, _: float) -> None:
         self.errors += 1
         self._metrics.errors.labels(event.error.code or "none").inc()
+
+
+class _Draft:
+    """A response that the engine was asked for and the client has not heard of."""
+
+    def __init__(self, asked_at: float) -> None:
+        self.asked_at = asked_at
+        self.audio_at: float | None = None
+        self.released_at: float | None = None
+
+
+class _Drafts:
+    """Tells from a session's inputs and outputs which responses were drafts, what became of them, and what they saved.
+
+        asked ───────── first audio from the engine        an engine that takes as long for a response that is asked for
+          └──── release ──────── first audio without it    at the release: the saving is the shorter of both stretches
+
+    A session has one draft at most.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics: Final = metrics
+        self._drafts: Final[dict[str, _Draft]] = {}
+
+    def step(self, now: float, input: Input | None, outputs: Sequence[Output]) -> None:
+        """Look at an input and what followed."""
+        if self._drafts:
+            self._follow(now, input, outputs)
+        for output in outputs:
+            if isinstance(output, Generate) and not _creates(outputs, output.response_id):
+                self._drafts[output.response_id] = _Draft(now)
+
+    def _follow(self, now: float, input: Input | None, outputs: Sequence[Output]) -> None:
+        for response_id, draft in list(self._drafts.items()):
+            if draft.audio_at is None and isinstance(input, OutputAudio) and input.response_id == response_id:
+                draft.audio_at = now
+            if draft.released_at is None and _creates(outputs, response_id):
+                draft.released_at = now
+                self._metrics.drafts.labels("kept").inc()
+            if draft.released_at is not None and draft.audio_at is not None:
+                self._metrics.draft_saving.observe(min(draft.audio_at, draft.released_at) - draft.asked_at)
+                del self._drafts[response_id]
+            elif _ends(response_id, input, outputs):
+                if draft.released_at is None:
+                    self._metrics.drafts.labels("dropped").inc()
+                del self._drafts[response_id]
+
+
+def _creates(outputs: Sequence[Output], response_id: str) -> bool:
+    return any(isinstance(output, ResponseCreated) and output.response.id == response_id for output in outputs)
+
+
+def _ends(response_id: str, input: Input | None, outputs: Sequence[Output]) -> bool:
+    """Nothing more comes of it: it failed, was stopped, or is done."""
+    if isinstance(input, GenerationFailed) and input.response_id == response_id:
+        return True
+    return any(
+        (isinstance(output, StopGenerating) and output.response_id == response_id)
+        or (isinstance(output, ResponseDone) and output.response.id == response_id)
+        for output in outputs
+    )
 
 
 _COUNTS: Final[dict[type, Callable[[SessionMeter, Any, float], None]]] = {

@@ -29,6 +29,8 @@ from vivavoce.transports.websocket import WebSocket
 
 _logger = logging.getLogger("vivavoce.session")
 
+DRAFT_AFTER_MS: Final = 150
+"""The silence after which an answer is drafted: five of Silero's windows, shorter than most pauses that end a turn."""
 BETA_PATHS: Final = ("/openai/realtime",)
 GA_PATHS: Final = ("/openai/v1/realtime",)
 PATHS: Final = ("/v1/realtime", "/realtime", *BETA_PATHS, *GA_PATHS)
@@ -104,7 +106,7 @@ class Realtime:
         return caller
 
     def _setup(self, config: Config, engine: Engine) -> Setup:
-        limits = self._state.settings.limits
+        limits, turns = self._state.settings.limits, self._state.settings.turns
         seconds = limits.session_minutes * 60
         return Setup(
             seed=secrets.token_hex(8),
@@ -117,6 +119,7 @@ class Realtime:
             max_buffered_bytes=limits.buffered_audio_bytes,
             engine_silence_seconds=limits.engine_silence_seconds,
             rate_limited=self._state.accounts.limited,
+            draft_after_ms=DRAFT_AFTER_MS if turns.drafts else None,
         )
 
     def _observers(self, setup: Setup, record: _Record) -> list[Observer]:

@@ -4,7 +4,8 @@
             └────────────────────────────────────────────────┘
 
 At most one response of the default conversation is wanted or live; out-of-band responses run beside it. An engine's event
-names its response; what names none that is live is stale and dropped in `on_engine_event`, the only place that looks.
+names its response; what names none that is live, nor the draft (`drafting.py`), is stale and dropped in `on_engine_event`,
+the only place that looks.
 """
 
 from __future__ import annotations
@@ -15,37 +16,20 @@ from typing import Final
 import msgspec
 from msgspec import UNSET
 
-from vivavoce.engine_api import (
-    FunctionCallArguments,
-    FunctionCallStarted,
-    GenerationDone,
-    GenerationFailed,
-    OutputAudio,
-    OutputText,
-    OutputTranscript,
-    StopGenerating,
-)
+from vivavoce.engine_api import GenerationDone, GenerationFailed, OutputAudio, StopGenerating
 from vivavoce.protocol.client_events import ResponseCreateParams
-from vivavoce.protocol.config import AudioOutput, SessionConfig
+from vivavoce.protocol.config import AudioOutput
 from vivavoce.protocol.errors import RequestError
-from vivavoce.protocol.objects import ResponseError, Usage
+from vivavoce.protocol.objects import RateLimit, ResponseError, Usage
 from vivavoce.protocol.server_events import RateLimitsUpdated, ServerEvent
 from vivavoce.session.boundary import Admit, Admitted, Refused, Spend
 from vivavoce.session.configuration import check_tool_choice, check_voice, known_format
 from vivavoce.session.context import Context
+from vivavoce.session.conversation import Entry
+from vivavoce.session.drafting import Drafting, GenerationEvent
 from vivavoce.session.response import Ending, LiveResponse, Reason
-from vivavoce.session.specification import ResponseSpec, generate_command, laid_over
+from vivavoce.session.specification import ResponseSpec, generate_command, laid_over, named
 from vivavoce.session.state import State
-
-GenerationEvent = (
-    OutputText
-    | OutputAudio
-    | OutputTranscript
-    | FunctionCallStarted
-    | FunctionCallArguments
-    | GenerationDone
-    | GenerationFailed
-)
 
 NOTHING: Final = ResponseCreateParams()
 
@@ -61,6 +45,7 @@ class Answering:
         self._default_id: str | None = None
         """The response of the default conversation that is wanted or live."""
         self._context = Context(state)
+        self._drafting = Drafting(state)
         self.owed = False
         """A turn ended while another response ran: it is answered next."""
         self.played_out_at: float | None = None
@@ -81,39 +66,45 @@ class Answering:
     # --- starting ---
 
     def create(self, params: ResponseCreateParams = NOTHING) -> None:
-        """`response.create`, or the answer to a turn. Raises `RequestError`."""
-        config = self._state.answers
-        if config is None:
-            raise RequestError("invalid_value", "A transcription session creates no responses.", "type")
-        out_of_band = self._is_out_of_band(params)
-        if not out_of_band and self._default_id is not None:
-            message = (
-                f"Conversation already has an active response in progress: {self._default_id}. "
-                "Wait until the response is finished before creating a new one."
-            )
-            raise RequestError("conversation_already_has_active_response", message)
-        spec = self._specify(config, params, out_of_band)
-        if not out_of_band:
-            self._default_id = spec.id
-            self.owed = False
-            self.played_out_at = None
-            self._truncated_id = None
-        if self._state.setup.rate_limited:
-            self._wanted[spec.id] = spec
-            self._state.command(Admit(spec.id, spec.read.total))
-        else:
-            self._start(spec)
+        """`response.create`. Raises `RequestError`."""
+        spec = self._specify(params)
+        if spec.conversation_id is not None:
+            self._drafting.drop()
+        self._want(named(spec, self._state.ids.new("resp")))
+
+    def answer_turn(self) -> None:
+        """The user's turn is over: answer it, with the draft if it answers just that. Raises `RequestError`."""
+        spec = self._specify(NOTHING)
+        self._want(named(spec, self._drafting.confirm(spec) or self._state.ids.new("resp")))
+
+    def may_draft(self) -> bool:
+        """An answer to the turn that is open could begin now, if it were over."""
+        return self._state.answers is not None and not self.busy and not self.owed
+
+    def draft(self, said: Entry) -> None:
+        """Begin to answer a turn that may be over. Nobody hears of it, not even of an error."""
+        try:
+            self._state.check_room()
+            spec = self._specify(NOTHING, said)
+        except RequestError:
+            return
+        self._drafting.begin(named(spec, self._state.ids.new("resp_draft")))
+
+    def drop_draft(self) -> None:
+        """The turn goes on, or comes to nothing."""
+        self._drafting.drop_unconfirmed()
 
     def admitted(self, answer: Admitted) -> None:
         """The account has room."""
         if spec := self._wanted.pop(answer.response_id, None):
-            self._start(spec)
-            self._state.send(RateLimitsUpdated(rate_limits=answer.limits))
+            self._start(spec, answer.limits)
 
     def refused(self, answer: Refused) -> None:
         """The account has no room: the response begins and fails."""
         if (spec := self._wanted.pop(answer.response_id, None)) is None:
             return
+        if self._drafting.release(spec.id) is not None:
+            self._state.command(StopGenerating(spec.id))
         response = self._open(spec)
         self._state.send(RateLimitsUpdated(rate_limits=answer.limits))
         error = ResponseError(type="rate_limit_error", code="rate_limit_exceeded", message=answer.message)
@@ -122,8 +113,9 @@ class Answering:
     # --- running ---
 
     def on_engine_event(self, event: GenerationEvent) -> None:
-        """An engine's output. Whatever names no live response is stale."""
+        """An engine's output. Whatever names no live response, nor the draft, is stale."""
         if (response := self._live.get(event.response_id)) is None:
+            self._drafting.hold(event)
             return
         if isinstance(event, GenerationDone):
             self._done(response, event)
@@ -186,6 +178,7 @@ class Answering:
     def end_all(self, ending: Ending, reason: Reason | None = None, error: ResponseError | None = None) -> None:
         """The session is over."""
         self.owed = False
+        self._drafting.drop()
         self._wanted.clear()
         for response in list(self._live.values()):
             self._state.command(StopGenerating(response.id))
@@ -193,9 +186,28 @@ class Answering:
 
     # --- steps ---
 
-    def _start(self, spec: ResponseSpec) -> None:
+    def _want(self, spec: ResponseSpec) -> None:
+        if spec.conversation_id is not None:
+            self._default_id = spec.id
+            self.owed = False
+            self.played_out_at = None
+            self._truncated_id = None
+        if self._state.setup.rate_limited:
+            self._wanted[spec.id] = spec
+            self._state.command(Admit(spec.id, spec.read.total))
+        else:
+            self._start(spec)
+
+    def _start(self, spec: ResponseSpec, limits: tuple[RateLimit, ...] | None = None) -> None:
+        """Ask the engine, or go on with what it was asked for a draft."""
         self._open(spec)
-        self._state.command(spec.generate)
+        if limits is not None:
+            self._state.send(RateLimitsUpdated(rate_limits=limits))
+        held = self._drafting.release(spec.id)
+        if held is None:
+            self._state.command(spec.generate)
+        for event in held or ():
+            self.on_engine_event(event)
 
     def _open(self, spec: ResponseSpec) -> LiveResponse:
         response = LiveResponse(spec, self._state.conversation, self._state.ids, self._state.now)
@@ -211,10 +223,11 @@ class Answering:
 
     def _stop(self, response_id: str, reason: Reason) -> None:
         """Cut a response off. One that still waits for the account begins and ends at once."""
-        if spec := self._wanted.pop(response_id, None):
-            self._open(spec)
-        else:
+        spec = self._wanted.pop(response_id, None)
+        if spec is None or self._drafting.release(response_id) is not None:
             self._state.command(StopGenerating(response_id))
+        if spec is not None:
+            self._open(spec)
         response = self._live[response_id]
         response.note_heard(self._state.now)
         self._end(response, "cancelled", reason)
@@ -240,17 +253,26 @@ class Answering:
         for event in events:
             self._state.send(event)
 
-    def _specify(self, config: SessionConfig, params: ResponseCreateParams, out_of_band: bool) -> ResponseSpec:
-        """A snapshot of the configuration, the conversation and what this response does differently."""
+    def _specify(self, params: ResponseCreateParams, said: Entry | None = None) -> ResponseSpec:
+        """A snapshot of the configuration, the conversation and what this response does differently; still without an id.
+
+        With `said`, a turn that is not over, it is only a draft. Raises `RequestError` if no such response may begin.
+        """
+        config = self._state.answers
+        if config is None:
+            raise RequestError("invalid_value", "A transcription session creates no responses.", "type")
+        out_of_band = self._is_out_of_band(params)
         ask = laid_over(config, params)
         check_tool_choice(ask.tools, ask.tool_choice, "response")
         if not self._state.setup.capabilities.speaks:
             ask = msgspec.structs.replace(ask, output_modalities=("text",))
         output = self._output(config.audio.output, params, out_of_band)
-        reading = self._context.read(ask, params, ask.instructions, ask.tools)
+        reading = self._context.read(ask, params, said)
+        if said is None:
+            self._context.remember(reading)
         metadata = params.metadata or None
         return ResponseSpec(
-            generate=generate_command(self._state.ids.new("resp"), ask, output, reading.items, metadata),
+            generate=generate_command(ask, output, reading.items, metadata),
             conversation_id=None if out_of_band else self._state.conversation_id,
             modalities=ask.output_modalities,
             format=output.format,
@@ -280,6 +302,12 @@ class Answering:
     def _is_out_of_band(self, params: ResponseCreateParams) -> bool:
         where = params.conversation
         if where is UNSET or where is None or where in ("auto", self._state.conversation_id):
+            if self._default_id is not None:
+                message = (
+                    f"Conversation already has an active response in progress: {self._default_id}. "
+                    "Wait until the response is finished before creating a new one."
+                )
+                raise RequestError("conversation_already_has_active_response", message)
             return False
         if where == "none":
             return True

@@ -39,6 +39,8 @@ class Setup(Struct, frozen=True, kw_only=True):
     """A response of which the engine says nothing for so long has failed."""
     rate_limited: bool = False
     """Ask with `Admit` before each response."""
+    draft_after_ms: int | None = None
+    """After so much silence inside a turn an answer is drafted, if the engine can. `None`: never."""
 
 
 # --- inputs ---

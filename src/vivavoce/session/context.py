@@ -8,7 +8,7 @@ from msgspec import UNSET, Struct
 from vivavoce.protocol.client_events import ResponseCreateParams
 from vivavoce.protocol.config import SessionConfig
 from vivavoce.protocol.errors import RequestError
-from vivavoce.protocol.objects import FunctionCall, FunctionTool, Item, ItemReference
+from vivavoce.protocol.objects import FunctionCall, Item, ItemReference
 from vivavoce.session.accounting import Tally, fit, fixed_tally, tally_of
 from vivavoce.session.conversation import Entry, entry_of
 from vivavoce.session.state import State
@@ -17,9 +17,13 @@ from vivavoce.session.state import State
 class Reading(Struct, frozen=True):
     """A context, and what it costs."""
 
-    items: tuple[Item, ...] = ()
-    read: Tally = Tally()
-    cached: Tally = Tally()
+    items: tuple[Item, ...]
+    read: Tally
+    cached: Tally
+    dropped: frozenset[str]
+    """Items that did not fit."""
+    fixed_key: object
+    """What stands before the items."""
 
 
 class Context:
@@ -32,23 +36,32 @@ class Context:
         self._last_fixed: object = None
         self._last_items: tuple[Item, ...] = ()
 
-    def read(
-        self, config: SessionConfig, params: ResponseCreateParams, instructions: str, tools: tuple[FunctionTool, ...]
-    ) -> Reading:
-        """The context of a response: its own `input`, or the conversation. Raises `RequestError`."""
-        fixed = fixed_tally(instructions, tools)
+    def read(self, config: SessionConfig, params: ResponseCreateParams, said: Entry | None = None) -> Reading:
+        """The context of a response: its own `input`, or the conversation and `said`, which is not in it yet.
+
+        Changes nothing: `remember` must follow if the response is made. Raises `RequestError`.
+        """
+        fixed = fixed_tally(config.instructions, config.tools)
         limit = self._state.setup.capabilities.context_tokens
+        dropped: frozenset[str] = frozenset()
         if params.input is UNSET or params.input is None:
             known = [entry.heard() for entry in self._state.conversation if self._readable(entry)]
+            known += [said.whole()] if said else []
             items = fit(known, fixed.total, limit, config.truncation)
-            self._dropped.update(_ids(known) - _ids(items))
+            dropped = _ids(known) - _ids(items)
         else:
             items = fit(
                 [self._given(index, item) for index, item in enumerate(params.input)], fixed.total, limit, "disabled"
             )
         tallies = [tally_of(item) for item in items]
-        cached = self._cached((instructions, tools), fixed, items, tallies)
-        return Reading(items, sum(tallies, fixed), cached)
+        key = (config.instructions, config.tools)
+        cached = self._cached(key, fixed, items, tallies)
+        return Reading(items, sum(tallies, fixed), cached, dropped, key)
+
+    def remember(self, reading: Reading) -> None:
+        """A response reads this."""
+        self._dropped.update(reading.dropped)
+        self._last_fixed, self._last_items = reading.fixed_key, reading.items
 
     def _readable(self, entry: Entry) -> bool:
         """What is still being said, and a call that broke off, would only confuse the model."""
@@ -74,9 +87,8 @@ class Context:
                 if item != before:
                     break
                 cached += tally
-        self._last_fixed, self._last_items = fixed_key, items
         return cached
 
 
-def _ids(items: tuple[Item, ...] | list[Item]) -> set[str]:
-    return {item.id for item in items if item.id is not UNSET}
+def _ids(items: tuple[Item, ...] | list[Item]) -> frozenset[str]:
+    return frozenset(item.id for item in items if item.id is not UNSET)

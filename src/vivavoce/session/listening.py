@@ -1,11 +1,14 @@
 """The user's side: audio into the buffer, scores into turns, turns into items, items into transcripts.
 
     append ─▶ InputAudio ─▶ DetectSpeech ─▶ (engine) ─▶ SpeechScore ─▶ TurnDetector ─▶ Onset ─▶ speech_started
-                  │                                                        └────────▶ End ───▶ speech_stopped, commit
-                  └── Listen, as the turn goes on ─▶ (engine)
+                  │                                                        ├────────▶ End ───▶ speech_stopped, commit
+                  └── Listen, as the turn goes on ─▶ (engine)              └────────▶ Lull ──▶ a draft (`drafting.py`)
 
 A turn has one id from `speech_started` on; `committed` and the item carry the same one. Whoever ends a turn (silence, the
 client's commit or clear, `turn_detection: null`) ends it with `speech_stopped`, so that each start has its stop.
+
+A draft tells the engine of the turn as if it were over. Where more may have been said after all, that is taken back with
+`StopListening`, and `Listen` begins anew with the turn's first sample.
 """
 
 from __future__ import annotations
@@ -41,9 +44,10 @@ from vivavoce.protocol.server_events import (
     InputAudioTranscriptionFailed,
 )
 from vivavoce.session.conversation import Clip, Entry
+from vivavoce.session.drafting import MOST_DRAFTED_SAMPLES, MOST_DRAFTS
 from vivavoce.session.input_audio import InputAudio
 from vivavoce.session.state import State
-from vivavoce.session.turns import Edge, End, Onset, Pause, TurnDetector
+from vivavoce.session.turns import Edge, End, Lull, Onset, Pause, Resumption, TurnDetector
 
 MIN_COMMIT_MS: Final = 100
 MAX_APPEND_BYTES: Final = 15 * 2**20
@@ -72,6 +76,10 @@ class Listening:
         """The id that the turn or the push-to-talk recording will have, once anything was said about it."""
         self._listened_samples: int | None = None
         """Audio of `_item_id` before this position went to the engine."""
+        self._offers = 0
+        """How often the open turn was offered for a draft."""
+        self._offered = False
+        """The engine was told of the turn as if it were over."""
         self._push_to_talk = state.turn_detection is None
         self._transcribing: dict[str, _Transcribing] = {}
         """Items whose transcript the client waits for."""
@@ -141,13 +149,15 @@ class Listening:
     # --- the engine's events ---
 
     def on_speech_score(self, score: SpeechScore) -> Edge | None:
-        """A window's score. The edge, if it is one; `start_turn` or `end_turn` must follow."""
+        """A window's score. The edge, if it is one; `start_turn`, `go_on` or `end_turn` must follow."""
         vad = self._state.turn_detection
         if vad is None:
             return None
-        asks = self._state.setup.capabilities.scores_turns
-        edge = self._detector.score(score.end_samples, score.probability, vad, asks=asks)
-        if self._detector.speaking and not isinstance(edge, Onset):
+        setup = self._state.setup
+        asks = setup.capabilities.scores_turns
+        lull_ms = setup.draft_after_ms if setup.capabilities.drafts else None
+        edge = self._detector.score(score.end_samples, score.probability, vad, asks=asks, lull_ms=lull_ms)
+        if self._detector.speaking and not isinstance(edge, Onset | Resumption):
             self._listen_until(score.end_samples)
         elif edge is None:
             self._audio.trim(self._wanted_from(score.end_samples))
@@ -170,6 +180,21 @@ class Listening:
         start = self._audio.start_samples
         self._item_id = self._state.new_item_id()
         self._state.send(InputAudioBufferSpeechStarted(audio_start_ms=samples_to_ms(start), item_id=self._item_id))
+
+    def offer(self, lull: Lull) -> Entry | None:
+        """The turn as it would be if it were over, for a draft; `None` where that may cost more than it gives."""
+        start = self._audio.start_samples
+        if self._offers == MOST_DRAFTS or lull.end_samples - start > MOST_DRAFTED_SAMPLES:
+            return None
+        assert self._item_id is not None
+        self._offers += 1
+        self._offered = True
+        return _said(self._item_id, Clip(self._audio.between(start, lull.end_samples), self._audio.format))
+
+    def go_on(self, resumption: Resumption) -> None:
+        """It was not over: the speaker goes on."""
+        self._take_back()
+        self._listen_until(resumption.end_samples)
 
     def end_turn(self, end: End) -> None:
         """The turn is over: it becomes an item."""
@@ -272,11 +297,24 @@ class Listening:
         self._state.command(Listen(self._item_id, audio, self._audio.format))
         self._listened_samples = position_samples
 
+    def _take_back(self) -> None:
+        """What the engine was told of the turn was not all of it: it is told anew."""
+        if self._offered and self._item_id is not None:
+            self._state.command(StopListening(self._item_id))
+            self._listened_samples = None
+        self._offered = False
+
     def _forget_listening(self) -> None:
         if self._item_id is not None and self._listened_samples is not None:
             self._state.command(StopListening(self._item_id))
+        self._begin_item()
+
+    def _begin_item(self) -> None:
+        """What is heard from now on belongs to another item."""
         self._item_id = None
         self._listened_samples = None
+        self._offers = 0
+        self._offered = False
 
     def _ask_turn_model(self, end_samples: int) -> None:
         assert self._item_id is not None
@@ -284,7 +322,8 @@ class Listening:
         self._state.command(ScoreTurn(self._item_id, end_samples, audio, self._audio.format))
 
     def _stop_speaking(self, end_samples: int) -> None:
-        """Close the turn, if one is open; scores of its audio are stale from now on."""
+        """Close the turn, if one is open: not the silence does it, but the client. Scores of its audio are stale then."""
+        self._take_back()
         if self._detector.speaking:
             self._state.send(self._stopped(end_samples))
         self._detector.reset(end_samples)
@@ -302,13 +341,11 @@ class Listening:
         if self._listened_samples is not None:
             rest = self._audio.between(self._listened_samples, end_samples)
             self._state.command(Listen(item_id, rest, self._audio.format, final=True))
-        self._item_id = None
-        self._listened_samples = None
+        self._begin_item()
         clip = Clip(self._audio.take(end_samples), self._audio.format)
-        item = Message(id=item_id, role="user", status="completed", content=(InputAudioPart(),))
         previous_id = self._state.conversation.last_id
         self._state.send(InputAudioBufferCommitted(previous_item_id=previous_id, item_id=item_id))
-        self._state.add_whole(Entry(item, {0: clip}))
+        self._state.add_whole(_said(item_id, clip))
         self._transcribe(item_id, clip)
 
     def _transcribe(self, item_id: str, clip: Clip) -> None:
@@ -339,3 +376,8 @@ class Listening:
 
     def _logprobs(self, logprobs: tuple[LogProb, ...]) -> tuple[LogProb, ...]:
         return logprobs if logprobs and self._state.config.include else UNSET  # type: ignore[return-value]
+
+
+def _said(item_id: str, clip: Clip) -> Entry:
+    """A spoken turn as an item."""
+    return Entry(Message(id=item_id, role="user", status="completed", content=(InputAudioPart(),)), {0: clip})

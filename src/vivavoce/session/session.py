@@ -45,7 +45,7 @@ from vivavoce.protocol.server_events import (
     SessionCreated,
     SessionUpdated,
 )
-from vivavoce.session.answering import NOTHING, Answering, GenerationEvent, voice_is_settled
+from vivavoce.session.answering import NOTHING, Answering, voice_is_settled
 from vivavoce.session.boundary import (
     Admitted,
     Close,
@@ -60,9 +60,10 @@ from vivavoce.session.boundary import (
 )
 from vivavoce.session.configuration import initial, updated
 from vivavoce.session.conversation import entry_of
+from vivavoce.session.drafting import GenerationEvent
 from vivavoce.session.listening import Listening
 from vivavoce.session.state import State
-from vivavoce.session.turns import Edge, End, Onset
+from vivavoce.session.turns import Edge, End, Lull, Onset, Resumption
 
 MAX_RETRIEVED_AUDIO_BYTES: Final = 700 * 1024
 """A frame stays under 1 MiB, base64 included; of longer audio the client gets the beginning."""
@@ -165,10 +166,22 @@ class Session:
             self._listening.start_turn(edge)
             if vad.interrupt_response:
                 self._answering.interrupt()
+        elif isinstance(edge, Lull):
+            self._draft(edge)
+        elif isinstance(edge, Resumption):
+            self._answering.drop_draft()
+            self._listening.go_on(edge)
         elif isinstance(edge, End):
             self._listening.end_turn(edge)
             if vad.create_response and self._state.answers is not None:
                 self._answering.owed = True
+
+    def _draft(self, lull: Lull) -> None:
+        """The turn may be over: begin to answer it, if it will be answered."""
+        vad = self._state.turn_detection
+        answers = vad is not None and vad.create_response and self._draining is None
+        if answers and self._answering.may_draft() and (said := self._listening.offer(lull)):
+            self._answering.draft(said)
 
     # --- conversation ---
 
@@ -270,11 +283,14 @@ class Session:
         if self._closed:
             return
         if self._draining is not None:
+            self._answering.drop_draft()
             if self._answering.idle:
                 self._close(1001, self._draining.reason)
             return
-        if self._answering.owed and not self._answering.busy and not self._listening.speaking:
-            self._answer_turn()
+        if not self._listening.speaking:
+            if self._answering.owed and not self._answering.busy:
+                self._answer_turn()
+            self._answering.drop_draft()
         self._note_silence()
 
     def _note_silence(self) -> None:
@@ -289,7 +305,7 @@ class Session:
     def _answer_turn(self) -> None:
         self._answering.owed = False
         try:
-            self._answering.create()
+            self._answering.answer_turn()
         except RequestError as error:
             self._state.send(_error_event(error, None))
 

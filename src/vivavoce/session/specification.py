@@ -59,13 +59,18 @@ def laid_over(config: SessionConfig, params: ResponseCreateParams) -> SessionCon
     return msgspec.structs.replace(config, **changes)
 
 
+def named(spec: ResponseSpec, response_id: str) -> ResponseSpec:
+    """The response with its id."""
+    return msgspec.structs.replace(spec, generate=msgspec.structs.replace(spec.generate, response_id=response_id))
+
+
 def generate_command(
-    response_id: str, ask: SessionConfig, output: AudioOutput, items: tuple[Item, ...], metadata: dict[str, str] | None
+    ask: SessionConfig, output: AudioOutput, items: tuple[Item, ...], metadata: dict[str, str] | None
 ) -> Generate:
-    """The command that makes an engine answer."""
+    """The command that makes an engine answer; its response has no id yet."""
     limit = ask.max_output_tokens
     return Generate(
-        response_id=response_id,
+        response_id="",
         model=ask.model,
         instructions=ask.instructions,
         items=items,

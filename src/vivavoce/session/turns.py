@@ -4,8 +4,9 @@
         ┌───────┐ ─────────── Onset(start) ───────────▶ ┌──────────┐
         │ quiet │                                       │ speaking │◀─┐ speech again: the silence was a pause
         └───────┘ ◀─────────── End(end) ─────────────── └──────────┘──┘
-                 silence for long enough                     │
-                                                             └─▶ Pause(end), once a silence, if a model scores turns
+                 silence for long enough                     ├─▶ Pause(end), once a silence, if a model scores turns
+                                                             ├─▶ Lull(end), once a silence, if drafts are wanted
+                                                             └─▶ Resumption(end): speech again, after a lull
 
 The detector knows no clock: it counts audio positions (samples at 24,000 Hz), so audio that arrives late or in a burst
 gives the same turns. Thresholds are Silero's own: speech starts at `threshold` and goes on until the probability falls
@@ -52,13 +53,25 @@ class Pause(Struct, frozen=True):
     end_samples: int
 
 
+class Lull(Struct, frozen=True):
+    """The speaker is silent: the turn may be over, and an answer may be drafted."""
+
+    end_samples: int
+
+
+class Resumption(Struct, frozen=True):
+    """The lull was none: the speaker goes on, in the window that ends at `end_samples`."""
+
+    end_samples: int
+
+
 class End(Struct, frozen=True):
     """The turn is over. `end_samples` includes the silence that ended it."""
 
     end_samples: int
 
 
-Edge = Onset | Pause | End
+Edge = Onset | Pause | Lull | Resumption | End
 
 
 class TurnDetector:
@@ -71,6 +84,7 @@ class TurnDetector:
         self._onset_windows = 0
         self._silence_samples: int | None = None
         self._asked = False
+        self._lulled = False
 
     def reset(self, position_samples: int) -> None:
         """Forget the turn. Scores of audio before this position are stale from now on."""
@@ -78,20 +92,25 @@ class TurnDetector:
         self._floor_samples = max(self._floor_samples, position_samples)
         self._onset_samples = None
         self._onset_windows = 0
-        self._silence_samples = None
-        self._asked = False
+        self._break_silence()
 
     def wanted_from(self, end_samples: int, vad: TurnDetection) -> int:
         """While quiet: the earliest position that a turn may still want, if scores have come up to `end_samples`."""
         onset = end_samples if self._onset_samples is None else self._onset_samples
         return onset - ms_to_samples(_prefix_ms(vad))
 
-    def score(self, end_samples: int, probability: float, vad: TurnDetection, *, asks: bool) -> Edge | None:
-        """Take one window's score. `asks`: a turn-end model is there to be asked at a pause."""
+    def score(
+        self, end_samples: int, probability: float, vad: TurnDetection, *, asks: bool, lull_ms: int | None = None
+    ) -> Edge | None:
+        """Take one window's score.
+
+        `asks`: a turn-end model is there to be asked at a pause. `lull_ms`: the silence that makes a lull, if any does. A
+        silence that ends the turn by then is no lull.
+        """
         if end_samples <= self._floor_samples:
             return None
         if self.speaking:
-            return self._listen_for_end(end_samples, probability, vad, asks)
+            return self._listen_for_end(end_samples, probability, vad, asks, lull_ms)
         return self._listen_for_onset(end_samples, probability, vad)
 
     def turn_score(self, end_samples: int, probability: float, vad: TurnDetection) -> Edge | None:
@@ -114,15 +133,16 @@ class TurnDetector:
             return None
         start = max(self._onset_samples - ms_to_samples(_prefix_ms(vad)), self._floor_samples)
         self.speaking = True
-        self._silence_samples = None
-        self._asked = False
+        self._break_silence()
         return Onset(start)
 
-    def _listen_for_end(self, end_samples: int, probability: float, vad: TurnDetection, asks: bool) -> Edge | None:
+    def _listen_for_end(
+        self, end_samples: int, probability: float, vad: TurnDetection, asks: bool, lull_ms: int | None
+    ) -> Edge | None:
         if probability >= _threshold(vad):
-            self._silence_samples = None
-            self._asked = False
-            return None
+            lulled = self._lulled
+            self._break_silence()
+            return Resumption(end_samples) if lulled else None
         if self._silence_samples is None:
             if probability >= max(_threshold(vad) - HYSTERESIS, 0.01):
                 return None
@@ -134,7 +154,15 @@ class TurnDetector:
         if asks and isinstance(vad, SemanticVad) and not self._asked and silence >= ms_to_samples(PAUSE_MS):
             self._asked = True
             return Pause(end_samples)
+        if lull_ms is not None and not self._lulled and silence >= ms_to_samples(lull_ms):
+            self._lulled = True
+            return Lull(end_samples)
         return None
+
+    def _break_silence(self) -> None:
+        self._silence_samples = None
+        self._asked = False
+        self._lulled = False
 
     def _end(self, end_samples: int) -> End:
         self.reset(end_samples)

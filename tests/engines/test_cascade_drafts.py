@@ -1,0 +1,167 @@
+"""A cascade that answers before the turn is over: each turn is recognised once, whatever becomes of the draft."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from tests.engines.contract import Probe, settle, with_speech
+from tests.engines.fakes import FakeChatModel, FakeSynthesizer, FakeTranscriber, speech
+from vivavoce.engine_api import (
+    Generate,
+    GenerationDone,
+    GenerationFailed,
+    Listen,
+    StopGenerating,
+    StopListening,
+    Transcribe,
+    TranscriptDone,
+)
+from vivavoce.engines.cascade import Cascade
+from vivavoce.protocol.objects import PCM, Message
+from vivavoce.registry import Ensemble
+
+SILENCE = " " * 12
+"""What the fake transcriber would hear as so many spaces, if it were asked."""
+
+
+class Scene:
+    """A cascade of fakes with one open session."""
+
+    def __init__(self) -> None:
+        self.transcriber = FakeTranscriber()
+        self.chat_model = FakeChatModel()
+        self.probe = Probe(Cascade.of(self.transcriber, self.chat_model, FakeSynthesizer()))
+
+    def listen(self, words: str, *, final: bool = False) -> None:
+        self.probe.session.submit(Listen("item_user", speech(words), PCM, final))
+
+    def generate(self, response_id: str, words: str) -> None:
+        self.probe.session.submit(Generate(response_id=response_id, items=(said(words),)))
+
+    async def done(self, response_id: str) -> None:
+        await self.probe.until(lambda event: event == GenerationDone(response_id))
+
+    async def transcript(self, words: str) -> str:
+        start = len(self.probe.events)
+        self.probe.session.submit(Transcribe(item_id="item_user", audio=speech(words), format=PCM))
+        done = await self.probe.until(lambda event: isinstance(event, TranscriptDone), start)
+        assert isinstance(done, TranscriptDone)
+        return done.text
+
+    @property
+    def recognised(self) -> list[str]:
+        return list(self.transcriber.finished)
+
+
+def said(words: str) -> Message:
+    return with_speech(speech(words), "item_user")
+
+
+def play(scene: Callable[[Scene], Coroutine[Any, Any, None]]) -> None:
+    async def run() -> None:
+        await scene(Scene())
+
+    asyncio.run(run())
+
+
+def test_a_cascade_drafts_also_beside_other_parts() -> None:
+    cascade = Cascade.of(FakeTranscriber(), FakeChatModel(), FakeSynthesizer())
+    assert cascade.capabilities.drafts
+    assert Ensemble(cascade).capabilities.drafts
+
+
+def test_a_turn_that_was_drafted_is_recognised_once_for_everybody() -> None:
+    async def scene(s: Scene) -> None:
+        s.listen("what time ")
+        s.listen("is it")
+        s.generate("draft", "what time is it")
+        await s.done("draft")
+        s.listen(SILENCE)
+        s.listen(SILENCE, final=True)
+        whole = "what time is it" + 2 * SILENCE
+        assert await s.transcript(whole) == "what time is it"
+        s.generate("later", whole)
+        await s.done("later")
+        assert s.recognised == ["what time is it"]
+
+    play(scene)
+
+
+def test_the_silence_may_come_before_the_draft_has_begun_its_work() -> None:
+    async def scene(s: Scene) -> None:
+        s.listen("what time is it")
+        s.generate("draft", "what time is it")
+        s.listen(SILENCE)  # in the same turn of the loop
+        await s.done("draft")
+        s.listen(SILENCE, final=True)
+        assert (await s.transcript("what time is it" + 2 * SILENCE)).rstrip() == "what time is it"
+        assert len(s.recognised) == 1
+
+    play(scene)
+
+
+def test_a_turn_end_model_may_cut_the_silence_shorter_than_it_was_listened_to() -> None:
+    async def scene(s: Scene) -> None:
+        s.listen("what time is it")
+        s.generate("draft", "what time is it")
+        await s.done("draft")
+        s.listen(3 * SILENCE)
+        s.listen("", final=True)
+        assert await s.transcript("what time is it" + SILENCE) == "what time is it"
+        assert len(s.recognised) == 1
+
+    play(scene)
+
+
+@pytest.mark.parametrize("drafted_first", [True, False], ids=["after it was recognised", "while it is"])
+def test_a_speaker_who_goes_on_is_heard_from_the_beginning(drafted_first: bool) -> None:
+    async def scene(s: Scene) -> None:
+        before = asyncio.all_tasks()
+        s.listen("open the door")
+        s.generate("draft", "open the door")
+        if drafted_first:
+            await s.done("draft")
+        else:
+            await asyncio.sleep(0)
+        s.probe.session.submit(StopGenerating("draft"))
+        s.probe.session.submit(StopListening("item_user"))
+        s.listen("open the door please not")
+        s.listen(SILENCE, final=True)
+        s.generate("answer", "open the door please not" + SILENCE)
+        await s.done("answer")
+        assert s.recognised[-1].rstrip() == "open the door please not"
+        assert len(s.recognised) == 1 + drafted_first
+        await settle(before)
+
+    play(scene)
+
+
+def test_a_draft_that_could_not_hear_does_not_spoil_the_turn() -> None:
+    """The recogniser's failure may have been its mood: what was committed is recognised anew, once."""
+
+    async def scene(s: Scene) -> None:
+        s.listen("BUG")
+        s.generate("draft", "BUG")
+        await s.probe.until(lambda event: isinstance(event, GenerationFailed))
+        s.listen(SILENCE, final=True)
+        for response_id in ("answer", "again"):
+            s.generate(response_id, "BUG" + SILENCE)
+            await s.probe.until(lambda event, wanted=response_id: getattr(event, "response_id", "") == wanted)
+        assert [words.rstrip() for words in s.recognised] == ["BUG", "BUG"]
+
+    play(scene)
+
+
+def test_other_audio_under_the_same_id_is_other_audio() -> None:
+    async def scene(s: Scene) -> None:
+        s.listen("what time is it")
+        s.generate("draft", "what time is it")
+        await s.done("draft")
+        s.listen(SILENCE, final=True)
+        s.generate("other", "what did you say" + SILENCE)
+        await s.done("other")
+        assert s.recognised == ["what time is it", "what did you say" + SILENCE]
+
+    play(scene)
