@@ -1,0 +1,468 @@
+"""Whisper in the process: a tiny model that hears tones as words, through the real library."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import faster_whisper
+import numpy as np
+import pytest
+
+from tests.engines.hearing_turns import Turn, heard, noise, recorded, silence
+from tests.engines.tiny_models.whisper import INVENTED, make_whisper, speech
+from vivavoce.audio import Encoder, to_pcm
+from vivavoce.engines.faster_whisper import FasterWhisper
+from vivavoce.engines.loudness import RATE_HZ, Stretches, sounding
+from vivavoce.engines.parts import Hints
+from vivavoce.engines.whisper_doubts import Heard, Verdict, has_speech, verdict
+from vivavoce.protocol.errors import EngineError, SettingsError
+from vivavoce.protocol.objects import AudioFormat
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_whisper(tmp_path_factory.mktemp("whisper"))
+
+
+@pytest.fixture(scope="module")
+def multilingual(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_whisper(tmp_path_factory.mktemp("multilingual"), multilingual=True)
+
+
+@asynccontextmanager
+async def started(folder: Path, **options: object) -> AsyncIterator[FasterWhisper]:
+    transcriber = FasterWhisper({"model": str(folder), "threads": 1, **options})
+    await transcriber.start()
+    try:
+        yield transcriber
+    finally:
+        await transcriber.close()
+
+
+class Gate:
+    """Stands before the library's decoder: counts who passes, with what, and can keep them waiting or send them away."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[dict] = []
+        self.open = threading.Event()
+        self.open.set()
+        self.arrived = threading.Event()
+        self.error: Exception | None = None
+        real = faster_whisper.WhisperModel.transcribe
+
+        def transcribe(model: object, samples: np.ndarray, **options: object) -> object:
+            self.calls.append({"samples": samples, **options})
+            self.arrived.set()
+            assert self.open.wait(20)
+            if self.error:
+                raise self.error
+            return real(model, samples, **options)
+
+        monkeypatch.setattr(faster_whisper.WhisperModel, "transcribe", transcribe)
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    gate = Gate(monkeypatch)
+    yield gate
+    gate.open.set()
+
+
+def test_it_hears_what_is_said(folder: Path) -> None:
+    async def scenario() -> None:
+        async with started(folder) as transcriber:
+            for words in ("six", "one red", "two green mice run here"):
+                assert await heard(transcriber, speech(words)) == words
+            assert await heard(transcriber, silence(2) + speech("four grey dogs") + silence(3)) == "four grey dogs"
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("encoding", ["audio/pcmu", "audio/pcma"])
+def test_it_hears_over_the_telephone(folder: Path, encoding: str) -> None:
+    async def scenario() -> None:
+        encoder = Encoder(encoding)
+        audio = encoder.feed(speech("two green mice")) + encoder.flush()
+        async with started(folder) as transcriber:
+            assert await heard(transcriber, audio, format=AudioFormat(type=encoding)) == "two green mice"
+
+    asyncio.run(scenario())
+
+
+def test_silence_is_nothing_and_the_model_is_not_asked(folder: Path, gate: Gate) -> None:
+    async def scenario() -> None:
+        async with started(folder) as transcriber:
+            gate.calls.clear()
+            for audio in (b"", b"\0", silence(0.05), silence(20), noise(3, loudness=10)):
+                assert await heard(transcriber, audio) == ""
+            assert gate.calls == []
+
+    asyncio.run(scenario())
+
+
+def test_what_it_invents_on_noise_is_no_turn(folder: Path) -> None:
+    async def scenario() -> None:
+        async with started(folder) as transcriber:
+            assert await heard(transcriber, noise(2)) == ""
+
+    asyncio.run(scenario())
+    model = faster_whisper.WhisperModel(str(folder), cpu_threads=1)
+    hiss = np.frombuffer(to_pcm(noise(2), "audio/pcm", RATE_HZ), "<i2").astype(np.float32) / 32768
+    segments, _ = model.transcribe(hiss, language="en", without_timestamps=True)
+    assert [segment.text.strip() for segment in segments] == [INVENTED]
+
+
+def test_a_long_turn_is_recognised_while_it_is_spoken(folder: Path) -> None:
+    first, second = speech("two green mice run here"), speech("five white fish")
+
+    async def scenario() -> None:
+        async with started(folder) as transcriber:
+            turn = Turn(transcriber)
+            turn.feed(first + noise(11, loudness=400) + silence(0.5))
+            assert await turn.until(bool) == "two green mice run here"
+            turn.feed(second)
+            assert (await turn.finish()).text == "two green mice run here five white fish"
+            assert turn.deltas == ["two green mice run here", " five white fish"]
+
+    asyncio.run(scenario())
+
+
+def test_what_no_pause_closes_is_heard_at_the_end(folder: Path, gate: Gate) -> None:
+    async def scenario() -> None:
+        async with started(folder) as transcriber:
+            gate.calls.clear()
+            assert await heard(transcriber, speech("two green mice") + noise(31, loudness=400)) == "two green mice"
+            assert [call["without_timestamps"] for call in gate.calls] == [False]
+
+    asyncio.run(scenario())
+
+
+def test_sessions_do_not_mix(folder: Path) -> None:
+    sentences = ["one red cats sing", "two blue", "three green birds sleep now", "four", "six grey fish swim well"] * 3
+
+    async def scenario() -> None:
+        async with started(folder, workers=3) as transcriber:
+            assert await asyncio.gather(*(heard(transcriber, speech(words)) for words in sentences)) == sentences
+
+    asyncio.run(scenario())
+
+
+def test_who_comes_first_is_served_first(folder: Path, gate: Gate) -> None:
+    async def scenario() -> None:
+        async with started(folder) as transcriber:
+            done: list[str] = []
+
+            async def one(words: str) -> None:
+                done.append(await heard(transcriber, speech(words)))
+
+            async with asyncio.TaskGroup() as turns:
+                for words in ("one", "two red", "three", "four"):
+                    turns.create_task(one(words))
+            assert done == ["one", "two red", "three", "four"]
+
+    asyncio.run(scenario())
+
+
+def test_cancel_drops_what_waits(folder: Path, gate: Gate) -> None:
+    async def scenario() -> None:
+        async with started(folder) as transcriber:
+            gate.calls.clear()
+            gate.arrived.clear()
+            gate.open.clear()
+            turns = [Turn(transcriber) for _ in range(4)]
+            for turn, words in zip(turns, ("one", "two", "three", "four"), strict=True):
+                turn.feed(speech(words))
+            waiting = [asyncio.create_task(turn.finish()) for turn in turns]
+            await asyncio.to_thread(gate.arrived.wait, 20)
+            for turn in turns[:3]:
+                turn.recognition.cancel()
+                turn.recognition.cancel()
+            gate.open.set()
+            assert [transcript.text for transcript in await asyncio.gather(*waiting)] == ["", "", "", "four"]
+            assert [turn.deltas for turn in turns] == [[], [], [], ["four"]]
+            assert len(gate.calls) == 2, "two of the four were never begun"
+            turns[3].recognition.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_whoever_awaits_it_may_be_cancelled(folder: Path, gate: Gate) -> None:
+    async def scenario() -> None:
+        async with started(folder) as transcriber:
+            gate.arrived.clear()
+            gate.open.clear()
+            turn = Turn(transcriber)
+            turn.feed(speech("one"))
+            finishing = asyncio.create_task(turn.finish())
+            await asyncio.to_thread(gate.arrived.wait, 20)
+            finishing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await finishing
+            gate.open.set()
+            assert await heard(transcriber, speech("two")) == "two"
+
+    asyncio.run(scenario())
+
+
+def test_a_failure_fails_its_own_turn(folder: Path, gate: Gate) -> None:
+    async def scenario() -> None:
+        async with started(folder) as transcriber:
+            gate.error = RuntimeError("out of memory")
+            with pytest.raises(RuntimeError, match="out of memory"):
+                await heard(transcriber, speech("one"))
+            gate.error = None
+            assert await heard(transcriber, speech("two")) == "two"
+
+    asyncio.run(scenario())
+
+
+def test_close_stops_everything(folder: Path, gate: Gate) -> None:
+    async def scenario() -> None:
+        transcriber = FasterWhisper({"model": str(folder)})
+        await transcriber.start()
+        gate.arrived.clear()
+        gate.open.clear()
+        turn = Turn(transcriber)
+        turn.feed(speech("one"))
+        finishing = asyncio.create_task(turn.finish())
+        await asyncio.to_thread(gate.arrived.wait, 20)
+        closing = asyncio.create_task(transcriber.close())
+        assert (await finishing).text == ""
+        gate.open.set()
+        await closing
+        with pytest.raises(EngineError, match="is not started"):
+            Turn(transcriber)
+        await transcriber.close()
+
+    threads = threading.active_count()
+    asyncio.run(scenario())
+    assert threading.active_count() <= threads
+
+
+# --- hints and options ---
+
+
+def test_hints_reach_the_model_and_never_crowd_it(folder: Path, gate: Gate) -> None:
+    hints = Hints(language="de", prompt="A talk about mice. " * 200, phrases=tuple(f"phrase {n}" for n in range(200)))
+
+    async def scenario() -> None:
+        async with started(folder) as transcriber:
+            assert await heard(transcriber, speech("two green mice"), hints) == "two green mice"
+        async with started(folder, phrases=False, beam_size=3) as transcriber:
+            assert await heard(transcriber, speech("two green mice"), hints) == "two green mice"
+
+    asyncio.run(scenario())
+    first, second = (call for call in gate.calls if call.get("hotwords") or call.get("initial_prompt"))
+    assert first["language"] == "en"  # it knows no other
+    assert len(first["initial_prompt"]) == 120
+    assert first["hotwords"].startswith("phrase 0, phrase 1, ")
+    assert len(first["hotwords"]) <= 100
+    assert (first["beam_size"], second["beam_size"]) == (1, 3)
+    assert second["hotwords"] is None
+
+
+def test_what_was_said_before_helps_with_what_follows(folder: Path, gate: Gate) -> None:
+    async def scenario() -> None:
+        async with started(folder) as transcriber:
+            turn = Turn(transcriber)
+            turn.feed(speech("two green mice") + noise(13, loudness=400) + silence(0.5))
+            await turn.until(bool)
+            turn.feed(speech("one red"))
+            await turn.finish()
+
+    asyncio.run(scenario())
+    assert gate.calls[-2]["initial_prompt"] is None
+    assert len(gate.calls[-1]["initial_prompt"]) == len(" two green mice")  # this tokenizer takes it letter by letter
+
+
+@pytest.mark.parametrize(
+    ("option", "hint", "language", "guess"),
+    [
+        ("", "", "en", True),
+        ("", "de", "de", False),
+        ("", "DE-at", "de", False),
+        ("de", "", "de", False),
+        ("de", "xx", "de", False),
+    ],
+)
+def test_languages(multilingual: Path, gate: Gate, option: str, hint: str, language: str, guess: bool) -> None:
+    async def scenario() -> None:
+        async with started(multilingual, language=option) as transcriber:
+            gate.calls.clear()
+            assert await heard(transcriber, speech("one green"), Hints(language=hint)) == "one green"
+
+    asyncio.run(scenario())
+    assert [(call["language"], call["multilingual"]) for call in gate.calls] == [(language, guess)]
+
+
+def test_a_guess_costs_no_second_look(multilingual: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[str] = []
+    real = faster_whisper.WhisperModel.encode
+
+    def encode(model: object, features: np.ndarray) -> object:
+        looks.append("look")
+        return real(model, features)
+
+    async def scenario() -> None:
+        async with started(multilingual) as transcriber:
+            monkeypatch.setattr(faster_whisper.WhisperModel, "encode", encode)
+            assert await heard(transcriber, speech("one green")) == "one green"
+
+    asyncio.run(scenario())
+    assert looks == ["look"]
+
+
+def test_log_probabilities_are_of_the_words(folder: Path) -> None:
+    async def scenario() -> None:
+        async with started(folder, logprobs=True) as transcriber:
+            turn = Turn(transcriber)
+            turn.feed(speech("two green mice"))
+            transcript = await turn.finish()
+            assert "".join(one.token for one in transcript.logprobs).strip() == transcript.text == "two green mice"
+            assert all(-0.1 < one.logprob <= 0 for one in transcript.logprobs)
+            assert bytes(transcript.logprobs[0].bytes) == b" two"
+
+    asyncio.run(scenario())
+
+
+# --- what cannot work ---
+
+
+def damaged(folder: Path, name: str, data: bytes | None) -> Path:
+    """A copy of the model with one file missing or broken."""
+    copy = folder.with_name(f"without-{name}-{data is None}")
+    copy.mkdir(exist_ok=True)
+    for file in folder.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    (copy / name).unlink()
+    if data is not None:
+        (copy / name).write_bytes(data)
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        (lambda folder: folder / "nowhere", "does not exist"),
+        (lambda folder: damaged(folder, "model.bin", None), "is no Whisper model of CTranslate2: it has no model.bin"),
+        (lambda folder: damaged(folder, "tokenizer.json", None), "it has no tokenizer.json"),
+        (lambda folder: damaged(folder, "model.bin", b"no model"), "cannot use"),
+        (lambda folder: damaged(folder, "tokenizer.json", b"{}"), "cannot use"),
+    ],
+)
+def test_a_folder_that_is_no_model(folder: Path, model: Callable[[Path], Path], says: str) -> None:
+    with pytest.raises(EngineError, match=says) as raised:
+        asyncio.run(FasterWhisper({"model": str(model(folder))}).start())
+    assert "\n" not in raised.value.message
+    assert raised.value.message.startswith("The transcriber 'faster_whisper'")
+
+
+@pytest.mark.parametrize(
+    "options", [{"modle": "small"}, {"device": "gpu"}, {"beam_size": 0}, {"compute_type": "int4"}, {"workers": 0}]
+)
+def test_options_that_cannot_work(options: dict) -> None:
+    with pytest.raises(SettingsError, match=rf"engines\.cascade\.faster_whisper.*{min(options)}"):
+        FasterWhisper(options)
+
+
+def test_a_language_that_it_does_not_know(folder: Path) -> None:
+    with pytest.raises(SettingsError, match="language: the model knows no 'de'"):
+        asyncio.run(FasterWhisper({"model": str(folder), "language": "de"}).start())
+
+
+def test_without_the_library(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(EngineError, match=r"pip install 'vivavoce\[faster-whisper\]'"):
+        asyncio.run(FasterWhisper({"model": str(folder)}).start())
+
+
+def test_to_know_its_weights_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from vivavoce.engines.faster_whisper import FasterWhisper; assert FasterWhisper.weights['small'];"
+        "print(sorted({'faster_whisper', 'ctranslate2', 'av', 'onnxruntime', 'huggingface_hub'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert done.stdout == b"[]\n"
+
+
+# --- what is said and what is invented ---
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "no_speech_prob", "avg_logprob", "compression_ratio", "wanted"),
+    [
+        (" What's the weather like?", 1.5, 0.02, -0.3, 0.9, Verdict.SAID),
+        (" Yes.", 0.4, 0.3, -0.6, 0.5, Verdict.SAID),
+        (" 你好,我想订一张票。", 2.0, 0.1, -0.4, 0.8, Verdict.SAID),
+        # Whisper itself says that nobody speaks, and is not sure of the words.
+        (" The cat sat.", 1.0, 0.9, -1.3, 0.9, Verdict.INVENTED),
+        # Sure of itself, as on noise: somebody must listen.
+        (" Thank you.", 1.0, 0.01, -0.2, 0.7, Verdict.DOUBTFUL),
+        (" Thanks for watching!", 2.0, 0.95, -0.1, 0.8, Verdict.DOUBTFUL),
+        (" ご視聴ありがとうございました", 2.0, 0.2, -0.2, 0.9, Verdict.DOUBTFUL),
+        (" The cat sat.", 1.0, 0.9, -0.3, 0.9, Verdict.DOUBTFUL),
+        (" The cat sat.", 1.0, 0.1, -1.3, 0.9, Verdict.DOUBTFUL),
+        # Too much for a cough; and round in circles.
+        (" And so we went to see the sea.", 0.3, 0.1, -0.4, 0.9, Verdict.DOUBTFUL),
+        (" no" * 100, 2.0, 0.1, -0.3, 9.0, Verdict.INVENTED),
+        (" no" * 20, 8.0, 0.1, -0.3, 3.0, Verdict.DOUBTFUL),
+        # No words at all.
+        (" ...", 2.0, 0.1, -0.2, 0.3, Verdict.INVENTED),
+        (" ♪♪", 2.0, 0.1, -0.2, 0.3, Verdict.INVENTED),
+    ],
+)
+def test_verdicts(
+    text: str, seconds: float, no_speech_prob: float, avg_logprob: float, compression_ratio: float, wanted: Verdict
+) -> None:
+    segment = Heard(
+        text=text,
+        seconds=seconds,
+        no_speech_prob=no_speech_prob,
+        avg_logprob=avg_logprob,
+        compression_ratio=compression_ratio,
+    )
+    assert verdict(segment) is wanted
+
+
+def at_16_khz(pcm: bytes) -> np.ndarray:
+    return np.frombuffer(to_pcm(pcm, "audio/pcm", RATE_HZ), "<i2")
+
+
+def test_a_voice_is_told_from_noise() -> None:
+    assert has_speech(at_16_khz(recorded("hello-world.wav")))
+    assert not has_speech(at_16_khz(noise(3)))
+    assert not has_speech(at_16_khz(silence(1)))
+    assert not has_speech(np.empty(0, np.int16))
+
+
+# --- loudness ---
+
+
+def test_silence_around_a_voice_is_cut_with_a_margin() -> None:
+    voice = at_16_khz(speech("one"))[: RATE_HZ * 7 // 10]
+    quiet = np.random.default_rng(1).normal(0, 5, RATE_HZ).astype(np.int16)
+    kept = sounding(np.concatenate([quiet, voice, quiet]))
+    assert abs(kept.size - voice.size - 2 * RATE_HZ // 5) <= 2 * RATE_HZ // 50
+    assert sounding(quiet).size == 0
+    assert sounding(voice).size == voice.size
+    assert sounding(np.empty(0, np.int16)).size == 0
+
+
+def test_stretches_are_cut_at_pauses_and_lose_nothing() -> None:
+    voice, pause = at_16_khz(noise(1)), np.zeros(RATE_HZ * 2 // 5, np.int16)
+    sound = np.concatenate([voice, pause] * 4 + [voice] * 5)
+    stretches, cut = Stretches(least_seconds=2.0), []
+    for start in range(0, sound.size, 1234):
+        closed = stretches.feed(sound[start : start + 1234])
+        cut += [] if closed is None else [closed]
+    cut.append(stretches.flush())
+    assert np.array_equal(np.concatenate(cut), sound)
+    assert len(cut) == 3
+    for closed in cut[:2]:
+        assert 2.0 <= closed.size / RATE_HZ < 3.0
+        assert not closed[-RATE_HZ * 3 // 10 :].any()
+    assert stretches.flush().size == 0
