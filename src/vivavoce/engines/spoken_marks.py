@@ -16,9 +16,13 @@ from typing import Final
 
 from msgspec import Struct
 
+from vivavoce.audio import SAMPLE_HZ
 from vivavoce.engine_api import Mark
 from vivavoce.engines.pieces import Piece
+from vivavoce.engines.proportional_marks import CHARACTERS_PER_SECOND
 from vivavoce.engines.speakable import Speakable, Words
+
+_CHARACTER_SAMPLES: Final = SAMPLE_HZ / CHARACTERS_PER_SECOND
 
 
 class Anchor(Struct, frozen=True):
@@ -49,6 +53,23 @@ class SpokenMarks:
                 samples = before.samples + round(max(0.0, share) * (after.samples - before.samples))
                 marks.append(Mark(self._written_ends[self._told], samples))
                 self._told += 1
+        return marks
+
+    def guess(self, heard_samples: int, last_character: int) -> list[Mark]:
+        """The marks of words that may have been heard by now, by the usual pace of speech.
+
+        For a voice that streams: the piece that ends at `last_character` of the spoken text is being made, and nobody knows
+        how long it will be. Its last word stays open.
+        """
+        marks: list[Mark] = []
+        while self._told + 1 < len(self._spoken_ends) and self._spoken_ends[self._told + 1] <= last_character:
+            end = self._spoken_ends[self._told]
+            samples = self._last.samples + round((end - self._last.characters) * _CHARACTER_SAMPLES)
+            if samples > heard_samples:
+                break
+            self._last = Anchor(end, samples)
+            marks.append(Mark(self._written_ends[self._told], samples))
+            self._told += 1
         return marks
 
     def end(self, samples: int) -> list[Mark]:
