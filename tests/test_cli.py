@@ -197,7 +197,7 @@ def test_engines_lists_what_there_is(capsys: pytest.CaptureFixture[str]) -> None
     assert main(["engines"]) == 0
     shown = capsys.readouterr().out
     for name in ("cascade", "scripted", "echo", "silero", "pocketsphinx", "assistant", "espeak"):
-        assert f"  {name} " in shown
+        assert f" {name} " in shown
 
 
 @pytest.mark.parametrize("command", ["serve", "engines", "config"])

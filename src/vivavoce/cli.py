@@ -121,25 +121,37 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _add_engines(commands: _Subparsers) -> None:
-    examples = "  vivavoce engines                                     what there is, and what is missing"
-    _command(commands, "engines", _engines, "List the engines and parts that are installed.", examples)
+    examples = """\
+  vivavoce engines                                     what there is, and what is missing
+  vivavoce engines faster_whisper                      all about one: its models, their sizes, where they are
+  vivavoce engines --profile laptop                    what this profile uses"""
+    parser = _command(commands, "engines", _engines, "List engines, parts and profiles, and what they need.", examples)
+    parser.add_argument("name", nargs="?", metavar="NAME", help="an engine or part")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    _add_settings(parser)
 
 
-def _engines(_: argparse.Namespace) -> int:
-    from vivavoce.registry import GROUPS, entries
+def _engines(options: argparse.Namespace) -> int:
+    from vivavoce.server.listing import list_engines
 
-    for group, kind in GROUPS.items():
-        found = entries(group)
-        if found:
-            sys.stdout.write(f"{kind}s\n")
-        for entry in found:
-            state = f"needs {', '.join(entry.missing)}: {entry.remedy}" if entry.missing else entry.package
-            sys.stdout.write(f"  {entry.name:<22} {state}\n")
-    from vivavoce.server.local_models import look
+    return list_engines(read_settings(options), options.name, as_json=options.json)
 
-    for server in look():
-        sys.stdout.write(server.line() + "\n")
-    return 0
+
+def _add_fetch(commands: _Subparsers) -> None:
+    examples = """\
+  vivavoce fetch --profile laptop                      all that this profile needs
+  vivavoce fetch kokoro                                the weights of a part
+  vivavoce fetch large-v3-turbo                        a model, by its name in `vivavoce engines`
+  vivavoce fetch Systran/faster-whisper-base           a repository of the hub"""
+    parser = _command(commands, "fetch", _fetch, "Fetch models' weights now, or bring them up to date.", examples)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a part, a model, or owner/name")
+    _add_settings(parser)
+
+
+def _fetch(options: argparse.Namespace) -> int:
+    from vivavoce.server.listing import fetch_weights
+
+    return fetch_weights(read_settings(options), options.names)
 
 
 def _add_config(commands: _Subparsers) -> None:
@@ -164,6 +176,7 @@ _COMMANDS: Final[tuple[Callable[[_Subparsers], None], ...]] = (
     lambda commands: add_replay(commands, _command),
     lambda commands: add_bench(commands, _command),
     _add_engines,
+    _add_fetch,
     _add_config,
 )
 

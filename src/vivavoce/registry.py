@@ -15,9 +15,11 @@ missing and which command mends it.
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import logging
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from typing import Any, Final, TypeVar
@@ -64,6 +66,8 @@ class Entry(Struct, frozen=True):
     """Distributions that it needs and that are not installed."""
     remedy: str = ""
     """The command that installs them."""
+    extras: tuple[str, ...] = ()
+    """The extras of its package that it needs, installed or not."""
 
 
 def entries(group: str) -> list[Entry]:
@@ -98,8 +102,15 @@ def read_options(options: Mapping[str, Any], shape: type[OptionsT], name: str) -
 
 def _points(group: str) -> dict[str, metadata.EntryPoint]:
     """By name. Where two packages offer the same name, the foreign one wins: it was installed on purpose."""
-    points = sorted(metadata.entry_points(group=group), key=lambda point: point.value.startswith("vivavoce."), reverse=True)
+    found = _installed_points(tuple(sys.path)).select(group=group)
+    points = sorted(found, key=lambda point: point.value.startswith("vivavoce."), reverse=True)
     return {point.name: point for point in points}
+
+
+@functools.lru_cache(maxsize=1)
+def _installed_points(path: tuple[str, ...]) -> metadata.EntryPoints:
+    """All entry points on the import path: 30 ms for each look at a large environment."""
+    return metadata.entry_points()
 
 
 def _load(point: metadata.EntryPoint, subject: str) -> Factory:
@@ -134,7 +145,7 @@ def _described(group: str, point: metadata.EntryPoint) -> Entry:
     needed = [distribution for distribution, extra in _requirements(point) if extra in point.extras]
     missing = tuple(distribution for distribution in needed if not _installed(distribution))
     remedy = f"pip install '{package}[{','.join(point.extras)}]'" if missing else ""
-    return Entry(group, point.name, package, missing, remedy)
+    return Entry(group, point.name, package, missing, remedy, tuple(point.extras))
 
 
 def _remedy_for(point: metadata.EntryPoint, module: str) -> str:

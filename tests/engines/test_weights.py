@@ -176,7 +176,7 @@ def test_offline_says_what_would_mend_it(hub: Hub, folder: Path) -> None:
     message = refused_offline()
     assert message == (
         f"the weights of house/voice are not in {folder}, and offline nothing is fetched. Start once without --offline, "
-        "or run where there is a network: vivavoce engines --fetch house/voice"
+        "or run where there is a network: vivavoce fetch voice"
     )
     assert hub.requests == []
 

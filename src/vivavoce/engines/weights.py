@@ -5,7 +5,7 @@ A part asks once, in `start`:
     folder = await find_weights(options.model, self.weights, "The transcriber 'faster_whisper'")
 
 Nothing reaches out before that, and nothing once the weights are there: what was fetched is used as it is, for years, until
-`vivavoce engines --fetch` asks for it again. With `offline`, or `HF_HUB_OFFLINE=1`, nothing reaches out at all.
+`vivavoce fetch` asks for it again. With `offline`, or `HF_HUB_OFFLINE=1`, nothing reaches out at all.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ async def find_weights(model: str, known: Mapping[str, Weights], subject: str) -
     folder = await asyncio.to_thread(kept, weights)
     if folder is None:
         if is_offline():
-            raise EngineError("weights_missing", _offline(subject, weights))
+            raise EngineError("weights_missing", _offline(subject, weights, model))
         folder = await fetch(weights, subject)
     return folder
 
@@ -131,8 +131,8 @@ def _of_repository(repository: str, revision: str, known: Mapping[str, Weights])
     return Weights(repository=repository, revision=revision, size_bytes=0, licence="see its page")
 
 
-def _offline(subject: str, weights: Weights) -> str:
+def _offline(subject: str, weights: Weights, model: str) -> str:
     return (
         f"{subject}: the weights of {weights.repository} are not in {weights_folder()}, and offline nothing is fetched. "
-        f"Start once without --offline, or run where there is a network: vivavoce engines --fetch {weights.repository}"
+        f"Start once without --offline, or run where there is a network: vivavoce fetch {model}"
     )
