@@ -108,8 +108,8 @@ def _points(group: str) -> dict[str, metadata.EntryPoint]:
 
 
 @functools.lru_cache(maxsize=1)
-def _installed_points(path: tuple[str, ...]) -> metadata.EntryPoints:
-    """All entry points on the import path: 30 ms for each look at a large environment."""
+def _installed_points(path: tuple[str, ...]) -> Any:
+    """All entry points on the import path, selectable by group: a look at a large environment takes 30 ms."""
     return metadata.entry_points()
 
 
