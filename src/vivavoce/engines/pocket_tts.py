@@ -17,14 +17,15 @@ from typing import Any, ClassVar, Final
 import msgspec
 from msgspec import Struct
 
-from vivavoce.audio import SAMPLE_HZ
+from vivavoce.audio import PCM_SAMPLE_BYTES, SAMPLE_HZ
 from vivavoce.engines.parts import Speech, Utterance
 from vivavoce.engines.pieces import Piece, pieces
-from vivavoce.engines.pocket_tts_model import PocketModel
+from vivavoce.engines.pocket_tts_model import Generation, PocketModel
 from vivavoce.engines.pocket_tts_voices import API_VOICES, DEFAULT_VOICE
 from vivavoce.engines.speakable import speakable
 from vivavoce.engines.spoken_marks import Anchor, SpokenMarks
 from vivavoce.engines.step_threads import StepThreads
+from vivavoce.engines.stretch import Stretch
 from vivavoce.engines.volume import to_pcm16
 from vivavoce.engines.weights import Weights, find_weights
 from vivavoce.protocol.errors import EngineError, SettingsError
@@ -71,7 +72,7 @@ class Options(Struct, frozen=True, kw_only=True):
 class PocketTTS:
     """A `Synthesizer`. Voices are those of the folder and the API's; an unknown name gets the default voice.
 
-    The model has no speed of its own: `speed` and the pace of a tone are not followed.
+    The model has one pace: for another, its sound is stretched (`stretch`), and half to double is as far as it goes.
     """
 
     weights: ClassVar[Mapping[str, Weights]] = {
@@ -120,10 +121,12 @@ class PocketTTS:
         samples, began_at = 0, 0.0
         for piece in [] if reading.is_silent() else _cut(reading.text):
             generation = await threads.do(partial(model.begin, piece.text, voice), first=not samples)
-            while (frame := await threads.do(generation.next, first=not samples)) is not None:
+            sound = _Sound(generation, utterance)
+            while (pcm := await threads.do(sound.next, first=not samples)) is not None:
+                if not pcm:
+                    continue
                 began_at = began_at or loop.time()
-                samples += len(frame)
-                pcm = to_pcm16(frame, utterance.tone.volume).astype("<i2").tobytes()
+                samples += len(pcm) // PCM_SAMPLE_BYTES
                 # Nobody hears faster than time passes, nor more than there is.
                 heard = min(samples, round((loop.time() - began_at) * SAMPLE_HZ))
                 yield Speech(pcm, tuple(marks.guess(heard, piece.end)))
@@ -149,6 +152,25 @@ class PocketTTS:
             if voice not in model.voices:
                 there = ", ".join(model.voices)
                 raise SettingsError(f"engines.cascade.pocket_tts.{option}: no voice {voice!r}. There are: {there}.")
+
+
+class _Sound:
+    """A piece on its way: frames at the utterance's pace and volume. `next` runs on a worker thread, one call at a time."""
+
+    def __init__(self, generation: Generation, utterance: Utterance) -> None:
+        self._generation = generation
+        self._stretch = Stretch(utterance.speed * utterance.tone.pace)
+        self._gain = utterance.tone.volume
+        self._is_over = False
+
+    def next(self) -> bytes | None:
+        """PCM of about 80 ms, `None` after the last. Empty where the rest is."""
+        if self._is_over:
+            return None
+        frame = self._generation.next()
+        self._is_over = frame is None
+        samples = self._stretch.flush() if frame is None else self._stretch.feed(frame)
+        return to_pcm16(samples, self._gain).astype("<i2").tobytes()
 
 
 def _cut(text: str) -> list[Piece]:

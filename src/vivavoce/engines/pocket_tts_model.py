@@ -2,8 +2,8 @@
 
     text ─ tokens ─▶ FlowLM, one latent for each 80 ms ─▶ Mimi's decoder ─▶ 1,920 samples
 
-Everything here blocks; it runs on worker threads. The package's own `generate_audio_stream` starts two threads for a text, and
-they run ahead as fast as they can. Here every frame is a step of its own, with the same modules in the same order: sessions
+Everything here blocks and runs on worker threads. The package's own `generate_audio_stream` starts two threads for a text,
+which run ahead as fast as they can. Here every frame is a step of its own, with the same modules in the same order: sessions
 take turns, and one that is interrupted costs one frame more. That needs methods that the package calls private, hence the
 tight bound on its version; a test compares both ways, sample by sample.
 """
