@@ -22,9 +22,9 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "fine.py").write_text(
         "class Fine:\n    def __init__(self, options): self.options = options\n\nclass Holder:\n    Inner = Fine\n"
     )
-    needs = "Requires-Dist: numpy\nRequires-Dist: Deep_Thought>=4; extra == 'gpu'\nRequires-Dist: numpy; extra == 'gpu'\n"
+    needs = "Requires-Dist: numpy\nRequires-Dist: Deep_Thought>=4; extra == 'big-gpu'\nRequires-Dist: numpy; extra == 'big-gpu'\n"
     distribution(
-        tmp_path, "lacking", "[vivavoce.engines]\nlacking = lacking:Lacking [gpu]\nquiet = lacking:Lacking\n", needs
+        tmp_path, "lacking", "[vivavoce.engines]\nlacking = lacking:Lacking [big-gpu]\nquiet = lacking:Lacking\n", needs
     )
     (tmp_path / "lacking.py").write_text("import deep_thought.core\n")
     distribution(
@@ -58,7 +58,7 @@ def test_to_list_the_names_imports_nothing(packages: Path) -> None:
 def test_the_list_tells_what_is_missing_and_what_mends_it(packages: Path) -> None:
     lacking = next(entry for entry in registry.entries(registry.ENGINES) if entry.name == "lacking")
     assert lacking.missing == ("Deep_Thought",)
-    assert lacking.remedy == "pip install 'lacking[gpu]'"
+    assert lacking.remedy == "pip install 'lacking[big-gpu]'"
 
 
 def test_an_installed_package_may_take_over_one_of_our_names(packages: Path) -> None:
@@ -76,11 +76,11 @@ def test_a_path_works_without_packaging(packages: Path, path: str) -> None:
         ("x", "No engine named 'x'. There are: cascade, "),
         (
             "lacking",
-            "The engine 'lacking': it needs the module 'deep_thought'. Run: pip install 'lacking[gpu]'",
+            "The engine 'lacking': it needs the module 'deep_thought'. Run: pip install 'lacking[big-gpu]'",
         ),
         (
             "quiet",
-            "The engine 'quiet': it needs the module 'deep_thought'. Run: pip install 'lacking[gpu]'",
+            "The engine 'quiet': it needs the module 'deep_thought'. Run: pip install 'lacking[big-gpu]'",
         ),
         ("gone", "The engine 'gone': there is no module 'nowhere'. Is its folder on PYTHONPATH?"),
         ("nothing", "The engine 'nothing': the module fine has no 'Missing'."),
