@@ -15,7 +15,8 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from vivavoce.server.serving import Server, listen
+from vivavoce.server.http_server import Server
+from vivavoce.server.serving import listen
 from vivavoce.server.state import make_state
 from vivavoce.settings import Limits, Settings
 

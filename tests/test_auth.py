@@ -14,9 +14,10 @@ from websockets.exceptions import InvalidStatus
 
 from tests.serving import Served, receive, serving
 from vivavoce.protocol.errors import SettingsError
-from vivavoce.server.auth import Gate, keys_of, origin_allowed
+from vivavoce.server.auth import Gate, origin_allowed
 from vivavoce.server.client_secrets import ClientSecret, Signer
 from vivavoce.server.errors import HttpError
+from vivavoce.server.keys import keys_of
 from vivavoce.settings import Settings
 
 KEYS = ("sk-one", "sk-two")

@@ -36,6 +36,7 @@ from vivavoce.engine_api import (
     TranscriptDelta,
     TranscriptDone,
 )
+from vivavoce.engines import directions
 from vivavoce.engines.hearing import Hearing
 from vivavoce.engines.parts import ChatModel, Hints, Synthesizer, Transcriber
 from vivavoce.engines.speaking import speak, write
@@ -93,7 +94,8 @@ class Cascade:
     async def start(self) -> None:
         """Start the parts, all at once. If one fails, close the others and raise its error."""
         parts = (self._transcriber, self._chat_model, self._synthesizer)
-        outcomes = await asyncio.gather(*(part.start() for part in parts), return_exceptions=True)
+        starts = [part.start() for part in parts]
+        *outcomes, _ = await asyncio.gather(*starts, asyncio.to_thread(directions.patterns), return_exceptions=True)
         for part, outcome in zip(parts, outcomes, strict=True):
             if isinstance(outcome, BaseException):
                 await asyncio.gather(self.close(), return_exceptions=True)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Final
 
 from msgspec import Struct
@@ -94,7 +95,7 @@ _ABOUT_VOICE: Final = re.compile(rf"\b(?:{'|'.join(_VOICE_STEMS)})", re.IGNORECA
 _NO_VOICE: Final = re.compile(r"\bvoice (?:assistant|agent|bot|mode|calls?|chat|interface|ai|app)\b", re.IGNORECASE)
 
 
-def _patterns(manner: Manner) -> re.Pattern[str] | None:
+def _pattern(manner: Manner) -> re.Pattern[str] | None:
     """One expression for a manner; the words that ask for it are in the group that matched."""
     places: list[str] = []
     everything = "|".join(part for part in (manner.adverbs, manner.adjectives, manner.moods) if part)
@@ -115,7 +116,10 @@ def _patterns(manner: Manner) -> re.Pattern[str] | None:
     return re.compile("|".join(places), re.IGNORECASE) if places else None
 
 
-_PATTERNS: Final = tuple((manner, pattern) for manner in MANNERS if (pattern := _patterns(manner)))
+@cache
+def patterns() -> tuple[tuple[Manner, re.Pattern[str]], ...]:
+    """The expression of each manner that has one. The first call takes 50 ms: `Cascade.start` makes it, in a thread."""
+    return tuple((manner, pattern) for manner in MANNERS if (pattern := _pattern(manner)))
 
 
 def read_directions(instructions: str) -> Directions:
@@ -152,7 +156,7 @@ def _manners(sentence: str) -> Iterator[tuple[Manner, float]]:
         clause = sentence[start : turn.start() if turn else len(sentence)].strip()
         start = turn.end() if turn else start
         small = clause.lower()
-        for manner, pattern in _PATTERNS:
+        for manner, pattern in patterns():
             if any(stem in small for stem in manner.stems) and (match := pattern.search(clause)):
                 group = match.lastgroup or 0
                 yield manner, _degree(clause, match.start(group), match[group])

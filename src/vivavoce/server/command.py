@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from vivavoce.server.auth import keys_of
+from vivavoce.server.keys import keys_of
 from vivavoce.server.local_models import tell_later
 from vivavoce.server.logs import configure
 from vivavoce.server.serving import listen, serve

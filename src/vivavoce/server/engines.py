@@ -31,6 +31,7 @@ class Engines:
         self._voice_activity: Final = self._shared(VOICE_ACTIVITY, settings.voice_activity)
         self._turn_end: Final = self._shared(TURN_ENDS, settings.turn_end)
         self._mains: Final[dict[str, Engine]] = {}
+        self._starting: asyncio.Task[None] | None = None
         self._engines: Final = {
             name: self._made(name) for name in dict.fromkeys([settings.engine, *settings.models.values()])
         }
@@ -66,7 +67,12 @@ class Engines:
         return next((found for main in candidates if (found := getattr(main, "synthesizer", None))), None)
 
     async def start(self) -> None:
-        """Load and warm up all engines at once. Raises `EngineError` or `SettingsError`."""
+        """Load and warm up all engines; a second call waits for the first. Raises `EngineError` or `SettingsError`."""
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._start())
+        await self._starting
+
+    async def _start(self) -> None:
         outcomes = await asyncio.gather(*(engine.start() for engine in self._engines.values()), return_exceptions=True)
         errors = [outcome for outcome in outcomes if outcome is not None]
         if errors:

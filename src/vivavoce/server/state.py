@@ -8,9 +8,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from vivavoce.server.auth import Gate, keys_of
+from vivavoce.server.auth import Gate
 from vivavoce.server.client_secrets import Signer
 from vivavoce.server.engines import Engines
+from vivavoce.server.keys import keys_of
 from vivavoce.server.metrics import Metrics
 from vivavoce.server.rate_limits import Accounts
 from vivavoce.server.sessions import Sessions
@@ -33,15 +34,18 @@ class ServerState(Struct, frozen=True, kw_only=True):
     """Unix seconds."""
 
 
-def make_state(settings: Settings) -> ServerState:
-    """Check the settings against the world: keys, engines, folders. Raises `SettingsError`."""
+def make_state(settings: Settings, engines: Engines | None = None) -> ServerState:
+    """Check the settings against the world: keys, engines, folders. Raises `SettingsError`.
+
+    `engines` are those of the settings, if they have been made already.
+    """
     keys = keys_of(settings)
     signer = Signer(settings.secret_key or secrets.token_hex())
     return ServerState(
         settings=settings,
         gate=Gate(keys, signer),
         signer=signer,
-        engines=Engines(settings),
+        engines=engines or Engines(settings),
         accounts=Accounts(settings.rate_limits),
         sessions=Sessions(settings.limits.max_sessions, settings.workers),
         metrics=Metrics(),
