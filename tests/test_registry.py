@@ -22,7 +22,8 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "fine.py").write_text(
         "class Fine:\n    def __init__(self, options): self.options = options\n\nclass Holder:\n    Inner = Fine\n"
     )
-    needs = "Requires-Dist: numpy\nRequires-Dist: Deep_Thought>=4; extra == 'big-gpu'\nRequires-Dist: numpy; extra == 'big-gpu'\n"
+    required = ("numpy", "Deep_Thought>=4; extra == 'big-gpu'", "numpy; extra == 'big-gpu'")
+    needs = "".join(f"Requires-Dist: {line}\n" for line in required)
     distribution(
         tmp_path, "lacking", "[vivavoce.engines]\nlacking = lacking:Lacking [big-gpu]\nquiet = lacking:Lacking\n", needs
     )
