@@ -103,8 +103,9 @@ class Ear(Protocol):
     again as new ones, so that features always equal those of the whole recording.
     """
 
-    blocks: Sequence[AudioBlock]
-    """What is encoded, from the beginning, without gaps."""
+    @property
+    def blocks(self) -> Sequence[AudioBlock]:
+        """What is encoded, from the beginning, without gaps."""
 
     def feed(self, samples: NDArray[np.float32]) -> None:
         """More samples at 16,000 Hz, -1 … 1. Cheap: encodes nothing."""
@@ -116,8 +117,11 @@ class Ear(Protocol):
 class Answer(Protocol):
     """An answer being made."""
 
-    def step(self) -> Step:
-        """Make at most one token of text and one codec frame. Raises nothing that is expected."""
+    def step(self, *, hurry: bool = False) -> Step:
+        """Make at most one token of text and one codec frame.
+
+        With `hurry` the listener is about to run dry: frames that wait for their chunk to fill may leave now.
+        """
 
     def close(self) -> None:
         """Nobody wants the rest, or it is done: free what is only the answer's. Idempotent."""
@@ -126,8 +130,9 @@ class Answer(Protocol):
 class Conversation(Protocol):
     """The memory of one conversation: KV caches, and what is in them."""
 
-    entries: Sequence[Entry]
-    """What the thinker's cache holds, in order: what was extended, and the tokens of answers that were fed back."""
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """What the thinker's cache holds, in order: what was extended, and the tokens of answers that were fed back."""
 
     def extend(self, entries: Sequence[Entry]) -> None:
         """Read on: the next token is that after the last entry. The framework passes slices of bounded size."""

@@ -1,0 +1,375 @@
+"""A Qwen3-Omni of some hundred thousand parameters, made from a seed in a second, saved as the real one is.
+
+Its weights are random, but for what a test has to be sure of. The rows that end an answer or begin another word are solved
+by least squares so that the model has learnt the `DIALOGUES` by heart; the talker ends two frames after its text does; the
+vocoder's last convolution is scaled until it can be heard. All else (what codes a word gets, how audio sounds to it) is as
+random as the seed made it, and depends on every layer.
+"""
+
+import wave
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    GenerationConfig,
+    PreTrainedTokenizerFast,
+    Qwen3OmniMoeConfig,
+    Qwen3OmniMoeForConditionalGeneration,
+    WhisperFeatureExtractor,
+)
+
+HIDDEN, TALKER_HIDDEN, CODEBOOK, CODE_GROUPS, MEL_BINS = 256, 64, 64, 4, 16
+CODEC_EOS, CODEC_PAD, CODEC_BOS = 1030, 1034, 1035
+AUDIBLE = 0.1
+"""The vocoder's RMS, full scale being 1."""
+
+WEATHER_TOOL = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "Tells the weather of a city.",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+CALL = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Oslo"}}\n</tool_call>'
+LONG = "Tell me about the sea. " * 8
+SPEECH = "Yes, I can hear your voice."
+
+HEARING = 0.5
+"""How loud speech is to the thinker, a word being 1."""
+AUDIO_TOKEN = "<|audio_pad|>"
+SPEECH_FILE = Path(__file__).parents[3] / "../shared/audio/silero-minute.wav"
+
+Turn = tuple[str, str]
+"""What the user says (empty: audio) and the answer."""
+DIALOGUES: tuple[tuple[str, tuple[Turn, ...]], ...] = (
+    ("", (("hello", "Hi."),)),
+    ("", (("", SPEECH), ("", "And now I hear you again."))),
+    ("", (("one apple", "You have one apple."),)),
+    ("", (("three pineapples", "There are three pineapples here."),)),
+    ("", ((LONG, "The sea is wide and deep and blue, and the wind moves the waves to the shore all day, all night."),)),
+    ("tools", (("What is the weather in Oslo?", CALL), ("tool:Sunny, 21 degrees.", "It is sunny in Oslo."))),
+)
+"""Instructions (or `tools`) and turns that the model knows by heart."""
+
+SPECIAL = [
+    *("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|audio_start|>", "<|audio_end|>", "<|audio_pad|>"),
+    *("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"),
+    *("<tts_pad>", "<tts_text_bos>", "<tts_text_eod>"),
+]
+PLAIN = ["<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"]
+
+CHAT_TEMPLATE = """\
+{%- macro said(content) -%}
+{%- if content is string %}{{ content }}{% else -%}
+{%- for part in content -%}
+{%- if part.type == 'audio' %}{{ '<|audio_start|><|audio_pad|><|audio_end|>' }}{% else %}{{ part.text }}{% endif -%}
+{%- endfor -%}{%- endif -%}
+{%- endmacro -%}
+{%- if tools -%}
+{{ '<|im_start|>system\\n' }}{% if messages[0].role == 'system' %}{{ said(messages[0].content) + '\\n\\n' }}{% endif -%}
+{{ '# Tools\\n\\n<tools>' }}{% for tool in tools %}{{ '\\n' + (tool | tojson) }}{% endfor -%}
+{{ '\\n</tools><|im_end|>\\n' }}
+{%- elif messages[0].role == 'system' -%}
+{{ '<|im_start|>system\\n' + said(messages[0].content) + '<|im_end|>\\n' }}
+{%- endif -%}
+{%- for message in messages -%}
+{%- if message.role == 'tool' -%}
+{{ '<|im_start|>user\\n<tool_response>\\n' + said(message.content) + '\\n</tool_response><|im_end|>\\n' }}
+{%- elif not (loop.first and message.role == 'system') -%}
+{{ '<|im_start|>' + message.role + '\\n' }}{% if message.content %}{{ said(message.content) }}{% endif -%}
+{%- for call in message.tool_calls or [] -%}
+{% if message.content or not loop.first %}{{ '\\n' }}{% endif -%}
+{{ '<tool_call>\\n{"name": "' + call.function.name + '", "arguments": ' + call.function.arguments + '}\\n</tool_call>' }}
+{%- endfor -%}
+{{ '<|im_end|>\\n' }}
+{%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif -%}
+"""
+
+
+def _tokenizer() -> PreTrainedTokenizerFast:
+    """Byte-level BPE, trained on the dialogues: as Qwen's, a hundredfold smaller."""
+    corpus = ["system\nuser\nassistant\n" * 40]
+    corpus += [words for _, turns in DIALOGUES for turn in turns for words in turn]
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train_from_iterator(
+        corpus, trainers.BpeTrainer(vocab_size=380, initial_alphabet=alphabet, show_progress=False)
+    )
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL])
+    tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in PLAIN])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>", chat_template=CHAT_TEMPLATE
+    )
+
+
+def _config(tokenizer: PreTrainedTokenizerFast) -> Qwen3OmniMoeConfig:
+    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in [*SPECIAL, "system", "user", "assistant"]}
+    rope = {"rope_type": "default", "rope_theta": 1_000_000.0, "mrope_section": [4, 2, 2], "mrope_interleaved": True}
+    layers = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16}
+    experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
+    media = {f"{kind}_token_id": ids[f"<|{kind}_pad|>"] for kind in ("audio", "image", "video")}
+    thinker = {
+        "audio_config": {
+            "num_mel_bins": MEL_BINS,
+            "d_model": 32,
+            "encoder_layers": 2,
+            "encoder_attention_heads": 2,
+            "encoder_ffn_dim": 64,
+            "downsample_hidden_size": 8,
+            "output_dim": HIDDEN,
+        },
+        "vision_config": {
+            "depth": 1,
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_heads": 2,
+            "out_hidden_size": HIDDEN,
+            "num_position_embeddings": 16,
+            "deepstack_visual_indexes": [0],
+            "patch_size": 2,
+        },
+        "text_config": {
+            **layers,
+            **experts,
+            "vocab_size": len(tokenizer),
+            "hidden_size": HIDDEN,
+            "intermediate_size": 64,
+            "num_hidden_layers": 3,
+            "rope_parameters": rope,
+        },
+        **media,
+        "audio_start_token_id": ids["<|audio_start|>"],
+        "vision_start_token_id": ids["<|vision_start|>"],
+        "user_token_id": ids["user"],
+    }
+    talker = {
+        "text_config": {
+            **layers,
+            **experts,
+            "vocab_size": 1088,
+            "hidden_size": TALKER_HIDDEN,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "shared_expert_intermediate_size": 32,
+            "rope_parameters": rope,
+        },
+        "code_predictor_config": {
+            **layers,
+            "vocab_size": CODEBOOK,
+            "hidden_size": TALKER_HIDDEN,
+            "intermediate_size": 64,
+            "num_hidden_layers": 1,
+            "num_code_groups": CODE_GROUPS,
+        },
+        "num_code_groups": CODE_GROUPS,
+        "thinker_hidden_size": HIDDEN,
+        "accept_hidden_layer": 2,
+        "codec_eos_token_id": CODEC_EOS,
+        "codec_nothink_id": 1031,
+        "codec_think_bos_id": 1032,
+        "codec_think_eos_id": 1033,
+        "codec_pad_id": CODEC_PAD,
+        "codec_bos_id": CODEC_BOS,
+        **media,
+        "audio_start_token_id": ids["<|audio_start|>"],
+        "vision_start_token_id": ids["<|vision_start|>"],
+        "speaker_id": {"ethan": 1040, "chelsie": 1041, "aiden": 1042},
+        "spatial_merge_size": 2,
+    }
+    vocoder = {
+        "codebook_size": CODEBOOK,
+        "hidden_size": 32,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_quantizers": CODE_GROUPS,
+        "decoder_dim": 32,
+    }
+    return Qwen3OmniMoeConfig(
+        thinker_config=thinker,
+        talker_config=talker,
+        code2wav_config=vocoder,
+        im_start_token_id=ids["<|im_start|>"],
+        im_end_token_id=ids["<|im_end|>"],
+        tts_pad_token_id=ids["<tts_pad>"],
+        tts_bos_token_id=ids["<tts_text_bos>"],
+        tts_eos_token_id=ids["<tts_text_eod>"],
+        system_token_id=ids["system"],
+        user_token_id=ids["user"],
+        assistant_token_id=ids["assistant"],
+    )
+
+
+def _draw_weights(model: Any, seed: int) -> None:
+    """Every weight from one generator: also experts, which transformers leaves as the memory was."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, weight in model.named_parameters():
+        if "layer_scale" in name:
+            weight.fill_(0.01)
+        elif "norm" in name or name.endswith("ln_post.weight"):
+            weight.fill_(0.0 if name.endswith("bias") else 1.0)
+        elif weight.dim() < 2 or name.endswith((".alpha", ".beta")):
+            weight.zero_()
+        else:
+            fan_in = 1 if "embed" in name and weight.dim() == 2 else weight[0].numel()
+            scale = fan_in**-0.5 * (HEARING if "audio_tower.proj2" in name else 1.0)
+            weight.copy_(torch.randn(weight.shape, generator=generator) * scale)
+
+
+def _messages(turns: tuple[Turn, ...]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for said, answer in turns:
+        if said.startswith("tool:"):
+            found.append({"role": "tool", "content": said.removeprefix("tool:")})
+        else:
+            found.append({"role": "user", "content": said or [{"type": "audio"}]})
+        found.append({"role": "assistant", "content": answer})
+    return found
+
+
+@torch.no_grad()
+def _learn_dialogues(model: Any, tokenizer: PreTrainedTokenizerFast, extractor: WhisperFeatureExtractor) -> None:
+    """Solve `lm_head` so that each answer of the dialogues follows its prompt.
+
+    Least squares on the thinker's last hidden states: there are fewer words to learn than dimensions, so it fits.
+    Spoken turns are learnt with several pieces of recorded speech, so that others fall among them.
+    """
+    states: list[torch.Tensor] = []
+    wanted: list[int] = []
+    heard = iter([encoded(model, extractor, piece) for piece in _pieces()])
+    for instructions, turns in DIALOGUES:
+        tools = [WEATHER_TOOL] if instructions == "tools" else None
+        text = tokenizer.apply_chat_template(_messages(turns), tools=tools, tokenize=False)
+        spoken = text.count(AUDIO_TOKEN)
+        for _ in range(3 if spoken else 1):
+            hidden, ids = _read(model, tokenizer, text, [next(heard) for _ in range(spoken)])
+            places = _answer_places(ids, tokenizer)
+            states += hidden[places].unbind()
+            wanted += [ids[place + 1] for place in places]
+    known = torch.stack(states)
+    scores = torch.nn.functional.one_hot(torch.tensor(wanted), len(tokenizer)).float() * 20
+    gram = known @ known.T + 0.1 * torch.eye(len(known))
+    model.thinker.lm_head.weight.copy_((known.T @ torch.linalg.solve(gram, scores)).T)
+
+
+def _read(model: Any, tokenizer: Any, text: str, heard: list[torch.Tensor]) -> tuple[torch.Tensor, list[int]]:
+    """The thinker's last hidden states over a rendered prompt, and its tokens."""
+    pieces = text.split(AUDIO_TOKEN)
+    for number, features in enumerate(heard):
+        pieces[number] += AUDIO_TOKEN * len(features)
+    ids = tokenizer("".join(pieces))["input_ids"]
+    tokens = torch.tensor([ids])
+    inputs = model.thinker.get_input_embeddings()(tokens)
+    if heard:
+        inputs[tokens == model.config.thinker_config.audio_token_id] = torch.cat(heard)
+    return model.thinker.model(inputs_embeds=inputs, attention_mask=torch.ones_like(tokens)).last_hidden_state[0], ids
+
+
+def _pieces() -> list[np.ndarray]:
+    with wave.open(str(SPEECH_FILE)) as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32) / 2**15
+    seconds = [(0, 2), (5, 9.5), (12, 13.2), (20, 29), (31, 37), (40, 43)]
+    return [samples[round(start * 16_000) : round(end * 16_000)] for start, end in seconds]
+
+
+@torch.no_grad()
+def encoded(model: Any, extractor: WhisperFeatureExtractor, samples: np.ndarray) -> torch.Tensor:
+    """Features of a whole recording, by transformers' own code."""
+    mels = extractor(samples, sampling_rate=16_000, padding=True, truncation=False, return_tensors="pt")["input_features"]
+    frames = len(samples) // 160
+    tower = getattr(model.thinker, "audio_tower", None) or model.thinker.model.audio_tower
+    return tower(mels[0, :, :frames], feature_lens=torch.tensor([frames])).last_hidden_state
+
+
+def _answer_places(ids: list[int], tokenizer: PreTrainedTokenizerFast) -> list[int]:
+    """Where a token of an answer, or the end of one, has to be guessed next."""
+    start, end, assistant = (tokenizer.convert_tokens_to_ids(token) for token in ("<|im_start|>", "<|im_end|>", "assistant"))
+    places, speaking, begun = [], False, 0
+    for place, token in enumerate(ids):
+        if token == end:
+            speaking = False
+        if speaking and place - begun >= 2:
+            places.append(place)
+        if token == start and ids[place + 1] == assistant:
+            speaking, begun = True, place
+    return places
+
+
+@torch.no_grad()
+def _learn_to_end(model: Any, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Solve the talker's end-of-speech row: high once its text has ended, low before."""
+    states: list[torch.Tensor] = []
+    ended: list[bool] = []
+    hook = model.talker.model.register_forward_hook(lambda *call: states.append(call[-1].last_hidden_state[0, -1]))
+    for instructions, turns in DIALOGUES:
+        if instructions == "tools" or not turns[0][0]:
+            continue
+        text = tokenizer.apply_chat_template(_messages(turns[:1])[:1], add_generation_prompt=True, tokenize=False)
+        ids = torch.tensor([tokenizer(text)["input_ids"]])
+        words = len(tokenizer(turns[0][1])["input_ids"])
+        frames = words + 12
+        model.generate(
+            ids,
+            **greedy(model),
+            talker_max_new_tokens=frames,
+            talker_suppress_tokens=[*range(CODEBOOK, 1088)],
+        )
+        ended += [step > words for step in range(frames)]
+    hook.remove()
+    known = torch.stack(states)
+    wanted = torch.where(torch.tensor(ended), 40.0, -40.0)
+    gram = known.T @ known + 0.01 * torch.eye(TALKER_HIDDEN)
+    model.talker.codec_head.weight[CODEC_EOS] = torch.linalg.solve(gram, known.T @ wanted)
+
+
+def greedy(model: Any) -> dict[str, Any]:
+    """What makes `generate` deterministic, and end where this tokenizer's turns end."""
+    return {
+        "thinker_do_sample": False,
+        "talker_do_sample": False,
+        "thinker_eos_token_id": model.config.im_end_token_id,
+        "speaker": "ethan",
+    }
+
+
+@torch.no_grad()
+def _make_audible(vocoder: Any) -> None:
+    codes = torch.randint(0, CODEBOOK, (1, CODE_GROUPS, 8), generator=torch.Generator().manual_seed(1))
+    last = vocoder.decoder[-1].conv
+    while (loudness := vocoder(codes).square().mean().sqrt()) > 1.1 * AUDIBLE:  # its output is clipped: no single step
+        last.weight.mul_(AUDIBLE / loudness)
+
+
+def make(folder: Path, seed: int = 0) -> Path:
+    """Make the model and save it as a real checkpoint: `config.json`, safetensors, tokenizer, mels."""
+    torch.set_num_threads(1)
+    tokenizer = _tokenizer()
+    model = Qwen3OmniMoeForConditionalGeneration(_config(tokenizer)).eval()
+    with torch.no_grad():
+        _draw_weights(model, seed)
+    extractor = WhisperFeatureExtractor(feature_size=MEL_BINS, chunk_length=300, return_attention_mask=True)
+    _learn_dialogues(model, tokenizer, extractor)
+    _learn_to_end(model, tokenizer)
+    _make_audible(model.code2wav)
+    model.generation_config = GenerationConfig(eos_token_id=model.config.im_end_token_id)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    extractor.save_pretrained(folder)
+    return folder
+
+
+@cache
+def folder() -> Path:
+    """The model, made once for all tests of a run."""
+    return make(Path(mkdtemp(prefix="tiny-qwen3-omni-")))
