@@ -3,7 +3,7 @@
 import os
 import socket
 
-from vivavoce.engines.fork_server import serve
+from vivavoce.engines.forked import serve
 
 LOADED_BY = os.getpid()
 

@@ -20,33 +20,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
-import os
-import signal
 import socket
 import sys
-import traceback
-from collections.abc import Callable
-from typing import Final, NoReturn
+from typing import Final
 
+from vivavoce.engines.forked import READY
 from vivavoce.protocol.errors import EngineError
 
 logger = logging.getLogger(__name__)
 
-_READY: Final = b"ready\n"
 _LONGEST_WAIT_SECONDS: Final = 30.0
 """Between two attempts to replace a fork server that does not start any more."""
 
-Work = Callable[[socket.socket], None]
-"""One piece of work: talks through a blocking socket, returns when it is done."""
-
 
 class ForkServer:
-    """The server's side: starts the child `python -m MODULE`, keeps it alive, and asks it for processes.
-
-    The module calls `serve`.
-    """
+    """Starts the child `python -m MODULE`, keeps it alive, and asks it for processes. The module calls `forked.serve`."""
 
     def __init__(self, module: str) -> None:
         self._module = module
@@ -101,7 +90,7 @@ class ForkServer:
         )
         try:
             said = await process.stdout.readline() if process.stdout else b""
-            if said != _READY:
+            if said != READY:
                 raise EngineError("engine_unavailable", f"{self._module} did not start: its error output says why.")
         except BaseException:
             with contextlib.suppress(ProcessLookupError):
@@ -127,56 +116,3 @@ class ForkServer:
                 logger.error("%s, next attempt in %.0f s", error, wait_seconds)
             await asyncio.sleep(wait_seconds)
             wait_seconds = min(2 * wait_seconds, _LONGEST_WAIT_SECONDS)
-
-
-# --- the child's side ---
-
-
-def serve(load: Callable[[], Work]) -> NoReturn:
-    """Load, then fork for each socket that comes, until the server is gone. `sys.argv[1]` is the control socket."""
-    # Ctrl-C and a stopping service signal the whole group. The server decides when work ends, and does so by its sockets.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries the dead
-    with socket.socket(fileno=int(sys.argv[1])) as control:
-        work = load()
-        gc.freeze()  # a collection would write to every object, and so copy all of the shared memory
-        _say_ready()
-        while True:
-            message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
-            if not message:
-                sys.exit(0)
-            if _fork() == 0:
-                control.close()  # or the next control socket's end of stream would never come
-                _do(work, descriptors[0])
-            os.close(descriptors[0])
-
-
-def _say_ready() -> None:
-    """Tell the server, and let go of the pipe: from now on, what libraries print goes to the error output."""
-    os.write(sys.stdout.fileno(), _READY)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-
-
-def _fork() -> int:
-    """Fork. Where the system refuses, the work's socket ends, which tells its owner."""
-    try:
-        return os.fork()
-    except OSError:
-        traceback.print_exc()
-        return -1
-
-
-def _do(work: Work, descriptor: int) -> NoReturn:
-    """The forked process's whole life."""
-    status = 1
-    try:
-        with socket.socket(fileno=descriptor) as connection:
-            work(connection)
-        status = 0
-    except (ConnectionError, EOFError):
-        status = 0  # nobody wants the result any more
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        os._exit(status)

@@ -6,16 +6,18 @@ Begin, Sound, Sound, …, Finish ──▶
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec import Struct
 
 from vivavoce.audio import Encoding
 from vivavoce.protocol.objects import LogProb
+
+if TYPE_CHECKING:
+    import asyncio  # Not in the child: the server waits for it to load.
 
 _LENGTH_BYTES: Final = 4
 

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from vivavoce.audio import Decoder, Samples
-from vivavoce.engines.fork_server import Work, serve
+from vivavoce.engines.forked import Work, serve
 from vivavoce.engines.pocketsphinx_decoding import FRAME_BYTES, RATE_HZ, SAMPLE_BYTES, Decoding, Turn, Word
 from vivavoce.engines.pocketsphinx_messages import Begin, Done, Finish, Sound, ToProcess, Words, encode, messages_for_process
 from vivavoce.protocol.objects import LogProb
