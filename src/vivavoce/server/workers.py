@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from vivavoce.protocol.errors import VivavoceError
+from vivavoce.protocol.errors import SettingsError, VivavoceError
 from vivavoce.server.logs import configure
 from vivavoce.server.serving import listen, serve
 from vivavoce.settings import Settings
@@ -142,7 +142,7 @@ def _work(settings: Settings, pipe: Connection) -> None:
         serve(settings, listener, lambda state: pipe.send(Ready(settings.port, tuple(state.engines.names))))
     except VivavoceError as error:
         sys.stderr.write(f"vivavoce: {error}\n")
-        sys.exit(2)
+        sys.exit(2 if isinstance(error, SettingsError) else 1)
     except KeyboardInterrupt:
         sys.exit(130)
 
