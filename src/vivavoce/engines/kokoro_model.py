@@ -8,6 +8,7 @@ run beside it.
 from __future__ import annotations
 
 import fnmatch
+import logging
 import os
 import re
 import tempfile
@@ -54,6 +55,8 @@ class KokoroModel:
         except ImportError as error:
             message = f"kokoro-onnx cannot be loaded ({error}). Run: pip install 'vivavoce[kokoro]'"
             raise EngineError("engine_unavailable", message) from error
+        # It counts words and complains that "of the" becomes one: for every other clause, on the server's log.
+        logging.getLogger("phonemizer").setLevel(logging.ERROR)
         path = _onnx_file(folder, patterns, file)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = cores

@@ -13,8 +13,10 @@ from typing import Final
 
 from msgspec import Struct
 
+from vivavoce.engines.clauses import ABBREVIATIONS
+
 _CLAUSE_END: Final = re.compile(r"[.!?;:,…][\"')\]”’]*\s+|[。！？，、；：]")
-_ABBREVIATION: Final = re.compile(r"\b[^\W\d_]{1,4}\.\s+$")
+_LAST_WORD: Final = re.compile(r"([^\W\d_]+)\.\s+$")
 
 
 class Piece(Struct, frozen=True):
@@ -46,10 +48,16 @@ def pieces(text: str, *, enough: int, whole: int, longest: int) -> Iterator[Piec
 
 def _end(text: str, start: int, least: int, last: int) -> int:
     ends = (match.end() for match in _CLAUSE_END.finditer(text, least, last))
-    clause = next((end for end in ends if not _ABBREVIATION.search(text, start, end)), None)
+    clause = next((end for end in ends if not _is_abbreviated(text, start, end)), None)
     if clause is not None:
         return clause
     return len(text) if len(text) <= last else text.rfind(" ", start + 1, last) + 1 or last
+
+
+def _is_abbreviated(text: str, start: int, end: int) -> bool:
+    """Is the full stop before `end` a part of its word: "Mr. ", "J. "?"""
+    word = _LAST_WORD.search(text, start, end)
+    return word is not None and (word[1].lower() in ABBREVIATIONS or (len(word[1]) == 1 and word[1] != "I"))
 
 
 _SENTENCE_PAUSE_SECONDS: Final = 0.2

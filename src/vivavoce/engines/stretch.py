@@ -1,8 +1,8 @@
 """Speech faster or slower at the same pitch, for voices that have one pace only. Pure.
 
 WSOLA (Verhelst and Roelands, 1993): the output is blocks of the input, laid over each other by half. Each block is taken
-from about where the new pace asks for it, at the place near by where it is most like what the block before it would have gone
-on with; so periods of the voice meet periods.
+from about where the new pace asks for it, at the place near by that is most like what would have followed the block before
+it; so periods of the voice meet periods.
 """
 
 from __future__ import annotations

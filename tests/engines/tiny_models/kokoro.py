@@ -114,23 +114,26 @@ def _model(tokens: str, durations: bool) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-def heard(pcm: bytes) -> list[str]:
-    """The phonemes of each stretch of sound between silences, at speed 1."""
+def heard(pcm: bytes, *paces: float) -> list[str]:
+    """The phonemes of each stretch of sound between silences. Of `paces`, the one that makes whole tokens of it counts."""
     import kokoro_onnx
 
     vocabulary = json.loads((Path(kokoro_onnx.__file__).parent / "config.json").read_text(encoding="utf-8"))["vocab"]
     letters = {token: letter for letter, token in vocabulary.items()}
     samples = np.frombuffer(pcm, "<i2").astype(np.float64)
+    sounding = np.flatnonzero(samples)
     stretches: list[str] = []
-    at = 0
-    while len(later := np.flatnonzero(samples[at:])):
-        at += max(0, int(later[0]) - 1)  # a tone begins with a zero
-        stretch = ""
-        while np.abs(block := samples[at : at + TOKEN_SAMPLES]).max(initial=0) > 1_000:
-            peak = int(np.abs(np.fft.rfft(block)).argmax()) * SAMPLE_HZ / len(block)
-            stretch += letters[round((peak - _FIRST_HZ) / _STEP_HZ)]
-            at += TOKEN_SAMPLES
-        stretches.append(stretch)
+    for stretch in np.split(sounding, np.flatnonzero(np.diff(sounding) > 20) + 1):
+        if not len(stretch):
+            continue
+        start = int(stretch[0]) - 1  # a tone begins with a zero
+        span = int(stretch[-1]) + 1 - start
+        lengths = [int(TOKEN_SAMPLES / pace) for pace in paces or (1.0,)]
+        length = min(lengths, key=lambda length: abs(span - round(span / length) * length))
+        count = round(span / length)
+        spectra = np.abs(np.fft.rfft(samples[start : start + count * length].reshape(count, length)))
+        peaks_hz = spectra.argmax(axis=1) * SAMPLE_HZ / length
+        stretches.append("".join(letters[round((peak - _FIRST_HZ) / _STEP_HZ)] for peak in peaks_hz))
     return stretches
 
 
