@@ -115,6 +115,8 @@ class UpstreamServer:
         answering = asyncio.ensure_future(self.answer(request, out))
         gone = asyncio.ensure_future(reader.read(1))
         await asyncio.wait([answering, gone], return_when=asyncio.FIRST_COMPLETED)
+        if gone.done():
+            gone.exception()  # A connection that breaks while it is written to is no news.
         if not answering.done():
             answering.cancel()
             self.broken.set()
