@@ -19,6 +19,7 @@ from vivavoce.engine_api import (
     TranscriptDone,
 )
 from vivavoce.engines.cascade import Cascade
+from vivavoce.engines.pocketsphinx import Pocketsphinx
 from vivavoce.protocol.objects import PCM, Message
 from vivavoce.registry import Ensemble
 
@@ -70,6 +71,14 @@ def test_a_cascade_drafts_also_beside_other_parts() -> None:
     cascade = Cascade.of(FakeTranscriber(), FakeChatModel(), FakeSynthesizer())
     assert cascade.capabilities.drafts
     assert Ensemble(cascade).capabilities.drafts
+
+
+def test_unless_its_transcriber_had_better_not_hear_a_turn_twice() -> None:
+    class Slow(FakeTranscriber):
+        drafts = False
+
+    assert not Cascade.of(Slow(), FakeChatModel(), FakeSynthesizer()).capabilities.drafts
+    assert not Pocketsphinx.drafts
 
 
 def test_a_turn_that_was_drafted_is_recognised_once_for_everybody() -> None:

@@ -86,7 +86,7 @@ class Cascade:
             speaks=True,
             listens=True,
             transcribes=True,
-            drafts=True,
+            drafts=getattr(self._transcriber, "drafts", True),
             voices=tuple(self._synthesizer.voices),
             context_tokens=self._chat_model.context_tokens,
         )

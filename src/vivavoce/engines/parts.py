@@ -50,7 +50,11 @@ class Recognition(Protocol):
 
 
 class Transcriber(Protocol):
-    """Speech to text."""
+    """Speech to text.
+
+    An attribute `drafts = False` says that hearing a turn again from its beginning takes too long for draft responses: where
+    a speaker goes on after one, that is what it takes. Without the attribute they are made.
+    """
 
     async def start(self) -> None:
         """Load and warm up. Raises `EngineError`."""

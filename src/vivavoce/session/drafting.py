@@ -43,7 +43,7 @@ GenerationEvent = (
 
 MOST_DRAFTS: Final = 3
 """Drafts in one turn: each that is dropped costs a recognition."""
-MOST_DRAFTED_SAMPLES: Final = ms_to_samples(30_000)
+MOST_DRAFTED_SAMPLES: Final = ms_to_samples(15_000)
 """A longer turn is not drafted: if it went on, all of it would have to be recognised again."""
 MOST_HELD_BYTES: Final = 60 * SAMPLE_HZ * 2
 """60 s of speech. A draft of which more has to be held is dropped."""
