@@ -193,7 +193,7 @@ class _Line:
         rest = np.zeros(round(pause_seconds(piece.text) / self._speed * SAMPLE_HZ), np.int16)
         pcm = np.concatenate((to_pcm16(sound.samples, self._utterance.tone.volume), rest))
         marks = self._marks.until(
-            (*word_ends(piece, sound.words, start), Anchor(piece.end, spoken), Anchor(piece.end, start + len(pcm)))
+            (*word_ends(piece, sound.words, start), Anchor(piece.last, spoken), Anchor(piece.end, start + len(pcm)))
         )
         for at in range(0, len(pcm), _CHUNK_SAMPLES):
             chunk = pcm[at : at + _CHUNK_SAMPLES]

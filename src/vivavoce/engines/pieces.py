@@ -29,6 +29,11 @@ class Piece(Struct, frozen=True):
     text: str
     """Without space around it."""
 
+    @property
+    def last(self) -> int:
+        """Behind its last character."""
+        return self.start + len(self.text)
+
 
 def pieces(text: str, *, enough: int, whole: int, longest: int) -> Iterator[Piece]:
     """Cut a text; blank pieces are left out. All lengths are in characters.

@@ -130,7 +130,7 @@ class PocketTTS:
                 # Nobody hears faster than time passes, nor more than there is.
                 heard = min(samples, round((loop.time() - began_at) * SAMPLE_HZ))
                 yield Speech(pcm, tuple(marks.guess(heard, piece.end)))
-            yield Speech(b"", tuple(marks.until((Anchor(piece.end, samples),))))
+            yield Speech(b"", tuple(marks.until((Anchor(piece.last, samples), Anchor(piece.end, samples)))))
         yield Speech(b"", tuple(marks.end(samples)))
 
     async def close(self) -> None:

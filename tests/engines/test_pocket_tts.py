@@ -1,0 +1,443 @@
+"""Pocket TTS: what reaches the model, in whose voice, how, and when it is heard. The model is tiny, with random weights."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from tests.engines.contract import Probe
+from tests.engines.fakes import FakeChatModel, FakeTranscriber
+from tests.engines.tiny_models.pocket_tts import VOICES, write_pocket_tts
+from vivavoce.engine_api import Generate, Mark
+from vivavoce.engines.cascade import Cascade
+from vivavoce.engines.parts import Speech, Utterance
+from vivavoce.engines.pocket_tts import PocketTTS
+from vivavoce.engines.pocket_tts_model import Generation, PocketModel
+from vivavoce.engines.pocket_tts_voices import API_VOICES
+from vivavoce.engines.tone import Tone
+from vivavoce.protocol.errors import EngineError, SettingsError
+from vivavoce.protocol.objects import InputTextPart, Message
+from vivavoce.registry import SYNTHESIZERS, entries
+
+FRAME_SAMPLES = 1_920
+"""80 ms."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that ends each text as early as it can: after 9 to 11 frames."""
+    return write_pocket_tts(tmp_path_factory.mktemp("pocket") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture(scope="module")
+def part(folder: Path, runner: asyncio.Runner) -> Iterator[PocketTTS]:
+    part = PocketTTS({"model": str(folder)})
+    runner.run(part.start())
+    yield part
+    runner.run(part.close())
+
+
+class Reader:
+    """Reads along: what the package's tokenizer is given is what the model will say."""
+
+    def __init__(self, part: PocketTTS) -> None:
+        assert part._model is not None
+        self._conditioner = part._model.tts.flow_lm.conditioner
+        self._tokenizer = self._conditioner.tokenizer
+        self.texts: list[str] = []
+
+    def __enter__(self) -> list[str]:
+        self._conditioner.tokenizer = self
+        return self.texts
+
+    def __exit__(self, *_: object) -> None:
+        self._conditioner.tokenizer = self._tokenizer
+
+    def __call__(self, text: str) -> Any:
+        self.texts.append(text)
+        return self._tokenizer(text)
+
+
+def frames_of(generation: Generation) -> list[np.ndarray]:
+    frames = []
+    while (frame := generation.next()) is not None:
+        frames.append(frame)
+    return frames
+
+
+async def collected(speeches: AsyncIterator[Speech]) -> list[Speech]:
+    return [speech async for speech in speeches]
+
+
+def pcm_of(speeches: list[Speech]) -> bytes:
+    return b"".join(speech.pcm for speech in speeches)
+
+
+def marks_of(speeches: list[Speech]) -> list[Mark]:
+    return [mark for speech in speeches for mark in speech.marks]
+
+
+# --- what is said ---
+
+
+def test_step_by_step_is_what_the_package_does(folder: Path, tmp_path: Path) -> None:
+    """Sample by sample the same as its own stream, with the real sampling: noise at temperature 0.7."""
+    import torch
+
+    warm = write_pocket_tts(tmp_path / "warm", temperature=0.7)
+    model = PocketModel(warm, "english", quantize=False)
+    text = "Hello there, my friend."
+    torch.manual_seed(3)
+    ours = np.concatenate(frames_of(model.begin(text, "jane")))
+    torch.manual_seed(3)
+    state = model.tts.get_state_for_audio_prompt(warm / "embeddings" / "jane.safetensors")
+    theirs = torch.cat(list(model.tts.generate_audio_stream(state, text))).numpy()
+    assert len(ours) == len(theirs) > 8 * FRAME_SAMPLES
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    torch.manual_seed(4)
+    others = np.concatenate(frames_of(model.begin(text, "jane")))
+    assert np.abs(others - ours).max() > 1e-3, "the noise is heard: the comparison means something"
+
+
+def test_a_text_that_never_ends_is_ended(tmp_path: Path) -> None:
+    """As the package does: 2 s, and 1/3 s for each token."""
+    model = PocketModel(write_pocket_tts(tmp_path / "endless", end_threshold=1_000.0), "english", quantize=False)
+    generation = model.begin("Hi.", "alba")
+    frames = frames_of(generation)
+    assert len(frames) == model.tts._estimate_max_gen_len(len(model.tts.flow_lm.conditioner.tokenizer.encode("Hi.")))
+    assert generation.next() is None
+    assert all(len(frame) == FRAME_SAMPLES for frame in frames)
+
+
+def test_what_is_written_for_the_eye_is_said_for_the_ear(part: PocketTTS, runner: asyncio.Runner) -> None:
+    with Reader(part) as texts:
+        runner.run(collected(part.speak(Utterance(text="**Paris** -> _Rome_, `x = 3` 🚆"))))
+    assert texts == ["Paris to Rome, x = 3."]
+
+
+def test_a_tag_is_never_spoken(part: PocketTTS, runner: asyncio.Runner) -> None:
+    """Through the whole cascade, what reaches the tokenizer is the words and nothing of the directions."""
+    written = "Come in. <whisper>It is late</whisper>, [laughs] my friend. *sighs* <laugh> Good night."
+
+    async def scene() -> str:
+        cascade = Cascade.of(FakeTranscriber(), FakeChatModel(), part)
+        probe = Probe(cascade)
+        items = (Message(id="item_1", role="user", content=(InputTextPart(written),)),)
+        answer = await probe.answer(Generate(response_id="resp_1", items=items))
+        probe.session.close()
+        return answer.transcript
+
+    with Reader(part) as texts:
+        assert runner.run(scene()) == "You said: Come in. It is late, my friend. Good night."
+    assert texts == ["You said.", "Come in.", "It is late.", "My friend.", "Good night."]
+
+
+@pytest.mark.parametrize("text", ["", "🚆", "…", "***"])
+def test_where_there_is_nothing_to_pronounce(part: PocketTTS, runner: asyncio.Runner, text: str) -> None:
+    with Reader(part) as texts:
+        speeches = runner.run(collected(part.speak(Utterance(text=text, tone=Tone(laugh=not text)))))
+    assert texts == []
+    assert pcm_of(speeches) == b""
+    assert marks_of(speeches)[-1] == Mark(len(text), 0)
+
+
+def test_a_long_clause_is_cut_where_the_voice_rests(part: PocketTTS, runner: asyncio.Runner) -> None:
+    first = "The sea is deep and blue this morning and it never sleeps, and the tide comes in over the sand, "
+    second = "as it did before anybody was there to see it or to write about it in a book."
+    with Reader(part) as texts:
+        speeches = runner.run(collected(part.speak(Utterance(text=first + second))))
+    assert texts == [first.rstrip(" ,") + ".", second[0].upper() + second[1:]]
+    assert Mark(len(first.rstrip()), len(pcm_of(speeches)) // 4) in marks_of(speeches), "two pieces, equally long here"
+
+
+# --- in whose voice ---
+
+
+def test_voices(part: PocketTTS, runner: asyncio.Runner) -> None:
+    def sound(voice: str) -> bytes:
+        return pcm_of(runner.run(collected(part.speak(Utterance(text="Hello.", voice=voice)))))
+
+    sounds = {voice: sound(voice) for voice in VOICES}
+    assert len(set(sounds.values())) == len(VOICES)
+    for asked, voice in (("alloy", "jane"), ("Echo", "george"), ("nobody", "alba"), ("sage", "alba")):
+        assert sound(asked) == sounds[voice], asked
+    assert part.voices == ("alloy", "echo", *VOICES)
+    assert {"alloy", "ash", "ballad", "cedar", "coral", "echo", "marin", "sage", "shimmer", "verse"} <= set(API_VOICES)
+    assert not {"cosette", "jean"} & set(API_VOICES.values()), "their recordings are not for every use"
+
+
+def test_the_operator_names_voices(folder: Path, part: PocketTTS, runner: asyncio.Runner) -> None:
+    async def scene() -> list[bytes]:
+        own = PocketTTS({"model": str(folder), "voice": "george", "voices": {"nurse": "jane"}})
+        await own.start()
+        try:
+            return [pcm_of(await collected(own.speak(Utterance(text="Hello.", voice=v)))) for v in ("nobody", "nurse")]
+        finally:
+            await own.close()
+
+    plain = [pcm_of(runner.run(collected(part.speak(Utterance(text="Hello.", voice=v))))) for v in ("george", "jane")]
+    assert runner.run(scene()) == plain
+
+
+# --- how ---
+
+
+def test_pace_and_volume(part: PocketTTS, runner: asyncio.Runner) -> None:
+    def sound(**fields: Any) -> np.ndarray:
+        utterance = Utterance(text="Hello there, my friend.", **fields)
+        return np.frombuffer(pcm_of(runner.run(collected(part.speak(utterance)))), "<i2").astype(float)
+
+    plain = sound()
+    assert len(sound(speed=1.25)) == round(len(plain) / 1.25)
+    assert len(sound(speed=1.25, tone=Tone(pace=0.8))) == len(plain)
+    assert len(sound(speed=0.25)) == len(plain) * 2
+    np.testing.assert_allclose(sound(tone=Tone(volume=0.5)), plain / 2, atol=1)
+    np.testing.assert_array_equal(sound(tone=Tone(whisper=True, pitch=1.3)), plain)
+
+
+# --- when ---
+
+
+def test_sound_leaves_frame_by_frame_and_marks_are_true(part: PocketTTS, runner: asyncio.Runner) -> None:
+    text = "I have **42** apples -> pears, my friend."
+    speeches = runner.run(collected(part.speak(Utterance(text=text))))
+    assert {len(speech.pcm) for speech in speeches} == {2 * FRAME_SAMPLES, 0}
+    marks = marks_of(speeches)
+    assert [mark.characters for mark in marks] == [1, 6, 13, 20, 23, 30, 33, 41, 41]
+    assert all(before.samples <= after.samples for before, after in pairwise(marks))
+    assert marks[-1].samples == len(pcm_of(speeches)) // 2
+    sent = 0
+    for speech in speeches:
+        sent += len(speech.pcm) // 2
+        assert all(mark.samples <= sent for mark in speech.marks)
+
+
+# --- together with others ---
+
+
+def watched(part: PocketTTS, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Who made which frame, in order."""
+    made: list[int] = []
+    step = Generation.next
+
+    def next_frame(self: Generation) -> Any:
+        made.append(id(self))
+        return step(self)
+
+    monkeypatch.setattr(Generation, "next", next_frame)
+    return made
+
+
+def test_sessions_take_turns_frame_by_frame(
+    part: PocketTTS, runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = watched(part, monkeypatch)
+    texts = ("Hello there, my friend.", "Good night, my friend.")
+
+    async def scene() -> list[bytes]:
+        both = await asyncio.gather(*(collected(part.speak(Utterance(text=text))) for text in texts))
+        return [pcm_of(speeches) for speeches in both]
+
+    together = runner.run(scene())
+    changes = sum(before != after for before, after in pairwise(made))
+    assert len(set(made)) == 2
+    assert changes > len(made) // 2, "neither was made at a stretch"
+    assert together == [pcm_of(runner.run(collected(part.speak(Utterance(text=text))))) for text in texts]
+
+
+def test_several_frames_at_once_are_the_same_frames(folder: Path, part: PocketTTS, runner: asyncio.Runner) -> None:
+    texts = [f"Hello there, my {n} friends." for n in range(6)]
+
+    async def scene() -> list[bytes]:
+        own = PocketTTS({"model": str(folder), "at_once": 3})
+        await own.start()
+        try:
+            every = await asyncio.gather(*(collected(own.speak(Utterance(text=text))) for text in texts))
+        finally:
+            await own.close()
+        return [pcm_of(speeches) for speeches in every]
+
+    assert runner.run(scene()) == [pcm_of(runner.run(collected(part.speak(Utterance(text=text))))) for text in texts]
+
+
+def test_closing_stops_within_a_frame(part: PocketTTS, runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = watched(part, monkeypatch)
+
+    async def closed() -> None:
+        iterator = part.speak(Utterance(text="Hello there, my friend."))
+        await anext(iterator)
+        await iterator.aclose()
+
+    async def cancelled() -> None:
+        reading = asyncio.create_task(collected(part.speak(Utterance(text="Hello there, my friend."))))
+        while not made:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        await collected(part.speak(Utterance(text="")))
+
+    runner.run(closed())
+    assert len(made) == 1
+    made.clear()
+    runner.run(cancelled())
+    runner.run(part._threads.do(lambda: None))  # type: ignore[union-attr]
+    assert len(made) <= 2
+
+
+# --- what can be loaded, and what is wrong where it cannot ---
+
+
+def test_the_hubs_layout(folder: Path, tmp_path: Path, runner: asyncio.Runner) -> None:
+    """`languages/NAME`, the tokenizer in another language's folder, and nothing reaches out."""
+    root = tmp_path / "languages" / "french"
+    (root / "embeddings").mkdir(parents=True)
+    (tmp_path / "languages" / "tiny").mkdir()
+    for name in ("config.yaml", "model.safetensors", "embeddings/jane.safetensors"):
+        (root / name).write_bytes((folder / name).read_bytes())
+    (tmp_path / "languages" / "tiny" / "tokenizer.model").write_bytes((folder / "tokenizer.model").read_bytes())
+
+    async def scene() -> tuple[str, ...]:
+        part = PocketTTS({"model": str(tmp_path), "language": "french"})
+        await part.start()
+        await collected(part.speak(Utterance(text="Bonjour.")))
+        await part.close()
+        return part.voices
+
+    assert runner.run(scene()) == ("alloy", "jane")
+
+
+def test_the_packages_own_configuration_is_made_local(tmp_path: Path) -> None:
+    """English as it is published: every file is looked for in the folder, and the first that is missing is named."""
+    root = tmp_path / "languages" / "english"
+    root.mkdir(parents=True)
+    with pytest.raises(EngineError, match=r"Pocket TTS: .*english lacks model.safetensors, which its configuration names"):
+        PocketModel(tmp_path, "english", quantize=False)
+    (root / "model.safetensors").write_bytes(b"")
+    with pytest.raises(EngineError, match=r"lacks tokenizer.json"):
+        PocketModel(tmp_path, "english", quantize=False)
+
+
+def _without_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def _broken_weights(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(b"not a model")
+
+
+def _other_weights(folder: Path) -> None:
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["flow_lm"]["transformer"]["num_layers"] = 3
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+
+
+def _no_configuration(folder: Path) -> None:
+    (folder / "config.yaml").write_text("- nothing\n")
+
+
+def _without_voices(folder: Path) -> None:
+    for path in (folder / "embeddings").iterdir():
+        path.unlink()
+
+
+def _broken_voice(folder: Path) -> None:
+    (folder / "embeddings" / "alba.safetensors").write_bytes(b"no voice")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "line"),
+    [
+        (_without_weights, r"lacks model.safetensors"),
+        (_broken_weights, r"what is in .* cannot be loaded: "),
+        (_other_weights, r"what is in .* cannot be loaded: "),
+        (_no_configuration, r"config.yaml is no configuration\.$"),
+        (_without_voices, r"holds no voices: embeddings/NAME.safetensors, as `pocket-tts export-voice` writes them\.$"),
+        (_broken_voice, r"alba.safetensors holds no voice: "),
+    ],
+)
+def test_a_folder_that_is_no_model(
+    folder: Path, tmp_path: Path, runner: asyncio.Runner, spoil: Callable[[Path], None], line: str
+) -> None:
+    (tmp_path / "embeddings").mkdir()
+    for path in folder.rglob("*.*"):
+        (tmp_path / path.relative_to(folder)).write_bytes(path.read_bytes())
+    spoil(tmp_path)
+
+    async def scene() -> None:
+        part = PocketTTS({"model": str(tmp_path)})
+        try:
+            await part.start()
+        finally:
+            await part.close()
+
+    with pytest.raises(EngineError, match=line) as caught:
+        runner.run(scene())
+    assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "line"),
+    [
+        ({"voice": "nobody"}, SettingsError, r"pocket_tts.voice: no voice 'nobody'. There are: alba, george, jane\."),
+        ({"voices": {"alloy": "xx"}}, SettingsError, r"pocket_tts.voices.alloy: no voice 'xx'"),
+        ({"at_once": 0}, SettingsError, r"at_once is 1 or more"),
+        ({"temperature": 2}, SettingsError, r"unknown option 'temperature'"),
+    ],
+)
+def test_settings_that_cannot_work(
+    folder: Path, runner: asyncio.Runner, options: dict[str, Any], error: type[Exception], line: str
+) -> None:
+    async def scene() -> None:
+        part = PocketTTS({"model": str(folder), **options})
+        try:
+            await part.start()
+        finally:
+            await part.close()
+
+    with pytest.raises(error, match=line):
+        runner.run(scene())
+
+
+def test_a_language_that_nobody_knows(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"knows no language 'latin'. There are: dutch, .*spanish"):
+        PocketModel(tmp_path, "latin", quantize=False)
+
+
+def test_without_the_package(folder: Path, runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pocket_tts", None)
+    with pytest.raises(EngineError, match=r"Run: pip install 'vivavoce\[pocket-tts\]'$"):
+        runner.run(PocketTTS({"model": str(folder)}).start())
+
+
+def test_before_it_is_started(runner: asyncio.Runner) -> None:
+    with pytest.raises(EngineError, match="not started"):
+        runner.run(collected(PocketTTS({}).speak(Utterance(text="Hello."))))
+
+
+def test_it_can_be_found_and_its_weights_are_told() -> None:
+    import pocket_tts
+
+    assert "pocket_tts" in [entry.name for entry in entries(SYNTHESIZERS)]
+    for name, weights in PocketTTS.weights.items():
+        language = name.removeprefix("pocket-tts-")
+        text = (Path(pocket_tts.__file__).parent / "config" / f"{language}.yaml").read_text(encoding="utf-8")
+        config = yaml.safe_load(text)
+        assert weights.licence == "CC-BY-4.0"
+        for wanted in (config["weights_path_without_voice_cloning"], config["flow_lm"]["lookup_table"]["tokenizer_path"]):
+            repository, _, file = wanted.removeprefix("hf://").partition("@")[0].partition("/languages/")
+            assert repository == weights.repository
+            assert f"languages/{file}" in weights.files
