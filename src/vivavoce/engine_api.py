@@ -130,6 +130,9 @@ class Generate(Struct, frozen=True, tag=True, kw_only=True):
     """Text and audio together. The engine stops there with reason `max_output_tokens`."""
     parallel_tool_calls: bool = True
     reasoning_effort: str | None = None
+    unprompted: bool = False
+    """Not the user's words ask for it: it breaks a silence (the idle time-out), or has instructions of its own
+    (`response.create`). Else an engine that understood nothing of what it has to answer ends without an output."""
     metadata: dict[str, Any] = {}
 
 

@@ -192,13 +192,31 @@ def test_a_transcript_that_the_item_has_is_taken_as_it_is() -> None:
     play(scene)
 
 
-def test_nothing_understood_is_an_empty_transcript() -> None:
+def test_nothing_understood_is_an_empty_transcript_and_no_answer() -> None:
     async def scene(s: Scene) -> None:
-        await s.answer(user_audio(""))
-        assert s.heard_by_the_model() == [""]
+        answer = await s.answer(user_audio(""))
+        assert answer.events == [GenerationDone("r")]
+        assert not s.chat_model.requests
         s.probe.events.clear()
         await s.transcript(words="")
         assert s.probe.events == [TranscriptDone("item_user", "")]
+
+    play(scene)
+
+
+def test_a_silence_that_is_to_be_broken_is_answered() -> None:
+    async def scene(s: Scene) -> None:
+        answer = await s.answer(user_audio(""), unprompted=True)
+        assert answer.transcript
+        assert s.heard_by_the_model() == [""]
+
+    play(scene)
+
+
+def test_a_cough_does_not_take_the_answer_from_what_was_said_before_it() -> None:
+    async def scene(s: Scene) -> None:
+        await s.answer(user_audio("hello", "item_1"), user_audio("", "item_2"))
+        assert s.heard_by_the_model() == ["hello", ""]
 
     play(scene)
 
@@ -224,7 +242,7 @@ def test_a_turn_that_comes_to_nothing_is_cancelled() -> None:
 def test_a_response_whose_item_is_deleted_meanwhile_goes_on_without_its_words() -> None:
     async def scene(s: Scene) -> None:
         s.transcriber.ready.clear()
-        s.submit(Generate(response_id="r", items=(user_audio("hello"),)))
+        s.submit(Generate(response_id="r", items=(user_text("hi"), user_audio("hello"))))
         await asyncio.sleep(0.01)
         s.submit(StopListening("item_user"))
         await s.probe.until(lambda event: event == GenerationDone("r"))

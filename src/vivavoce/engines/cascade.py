@@ -7,9 +7,10 @@ Each item of the user's speech is recognised once, whoever mentions it first: th
 answers. An item that was never listened to (the client made it) is recognised from its bytes. A draft's item grows under its
 id until the turn is over, by silence: it stays recognised.
 
-What was not understood: an empty transcript goes to the model as an empty transcript. A transcriber that fails gives
-`TranscriptFailed`, and the `Generate` that answers this very item fails with the same code; later ones treat the item as
-not understood, so that one bad turn does not end the conversation.
+What was not understood: a turn whose transcript is empty is not answered. The response ends without an output, and the chat
+model is not asked, unless the response is `unprompted`. In later requests it is an empty transcript. A transcriber that
+fails gives `TranscriptFailed`, and the `Generate` that answers this very item fails with the same code; later ones treat
+the item as not understood, so that one bad turn does not end the conversation.
 
 Options: `transcriber`, `chat_model` and `synthesizer` name the parts; a table with a part's name holds its own options.
 """
@@ -38,6 +39,7 @@ from vivavoce.engine_api import (
 )
 from vivavoce.engines import directions
 from vivavoce.engines.hearing import Hearing
+from vivavoce.engines.history import heard_nothing
 from vivavoce.engines.parts import ChatModel, Hints, Synthesizer, Transcriber
 from vivavoce.engines.speaking import speak, write
 from vivavoce.engines.streaming import GenerationEvent, StreamingSession, Words, closing
@@ -195,6 +197,8 @@ class CascadeSession:
     async def _generate(self, request: Generate) -> AsyncIterator[GenerationEvent]:
         self._hints = msgspec.structs.replace(self._hints, phrases=tuple(phrases_of(request.tools, request.instructions)))
         request = msgspec.structs.replace(request, items=await self._with_transcripts(request.items))
+        if heard_nothing(request.items) and not request.unprompted:
+            return
         reply = self._chat_model.reply(request)
         spoken = "audio" in request.modalities
         async with closing(speak(reply, request, self._synthesizer) if spoken else write(reply, request)) as outputs:

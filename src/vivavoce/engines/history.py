@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from vivavoce.protocol.objects import (
+    FunctionCall,
     FunctionCallOutput,
     InputAudioPart,
     InputImagePart,
@@ -35,6 +36,26 @@ def newest(items: Iterable[Item]) -> Message | FunctionCallOutput | None:
         if isinstance(item, FunctionCallOutput) or (isinstance(item, Message) and item.role == "user"):
             return item
     return None
+
+
+def heard_nothing(items: Iterable[Item]) -> bool:
+    """All that the user said since the assistant's last words was speech in which nothing was understood: a cough, a door.
+
+    A function's output, a text, a picture, or a later word of the client's (a system message) has to be answered even so.
+    """
+    found = False
+    for item in reversed(tuple(items)):
+        if not isinstance(item, Message):
+            return found and isinstance(item, FunctionCall)
+        if item.role == "user":
+            if words_of(item) or not all(isinstance(part, InputAudioPart) for part in item.content):
+                return False
+            found = True
+        elif item.role == "assistant" and words_of(item):
+            return found
+        elif item.role == "system" and not found:
+            return False
+    return found
 
 
 def last_said(items: Iterable[Item]) -> str:

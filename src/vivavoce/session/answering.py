@@ -47,7 +47,9 @@ class Answering:
         self._context = Context(state)
         self._drafting = Drafting(state)
         self.owed = False
-        """A turn ended while another response ran: it is answered next."""
+        """A turn is over, or a silence has lasted: it is answered as soon as no other response runs."""
+        self._breaks_silence = False
+        """What is owed breaks a silence."""
         self.played_out_at: float | None = None
         """When the client will have played the last answer of the default conversation; `None` while one runs."""
         self._truncated_id: str | None = None
@@ -72,9 +74,14 @@ class Answering:
             self._drafting.drop()
         self._want(named(spec, self._state.ids.new("resp")))
 
+    def owe(self, *, breaks_silence: bool = False) -> None:
+        """An answer is due."""
+        self.owed = True
+        self._breaks_silence = breaks_silence
+
     def answer_turn(self) -> None:
         """The user's turn is over: answer it, with the draft if it answers just that. Raises `RequestError`."""
-        spec = self._specify(NOTHING)
+        spec = self._specify(NOTHING, breaks_silence=self._breaks_silence)
         self._want(named(spec, self._drafting.confirm(spec) or self._state.ids.new("resp")))
 
     def may_draft(self) -> bool:
@@ -253,7 +260,9 @@ class Answering:
         for event in events:
             self._state.send(event)
 
-    def _specify(self, params: ResponseCreateParams, said: Entry | None = None) -> ResponseSpec:
+    def _specify(
+        self, params: ResponseCreateParams, said: Entry | None = None, *, breaks_silence: bool = False
+    ) -> ResponseSpec:
         """A snapshot of the configuration, the conversation and what this response does differently; still without an id.
 
         With `said`, a turn that is not over, it is only a draft. Raises `RequestError` if no such response may begin.
@@ -272,7 +281,9 @@ class Answering:
             self._context.remember(reading)
         metadata = params.metadata or None
         return ResponseSpec(
-            generate=generate_command(ask, output, reading.items, metadata),
+            generate=generate_command(
+                ask, output, reading.items, metadata, unprompted=breaks_silence or bool(params.instructions)
+            ),
             conversation_id=None if out_of_band else self._state.conversation_id,
             modalities=ask.output_modalities,
             format=output.format,

@@ -174,7 +174,7 @@ class Session:
         elif isinstance(edge, End):
             self._listening.end_turn(edge)
             if vad.create_response and self._state.answers is not None:
-                self._answering.owed = True
+                self._answering.owe()
 
     def _draft(self, lull: Lull) -> None:
         """The turn may be over: begin to answer it, if it will be answered."""
@@ -256,7 +256,7 @@ class Session:
         idle = self._listening.idle_deadline()
         if idle is not None and self._state.now >= idle:
             self._listening.commit_silence()
-            self._answering.owed = True
+            self._answering.owe(breaks_silence=True)
 
     def _expire(self) -> None:
         minutes = round(self._state.setup.duration_seconds / 60)

@@ -65,7 +65,12 @@ def named(spec: ResponseSpec, response_id: str) -> ResponseSpec:
 
 
 def generate_command(
-    ask: SessionConfig, output: AudioOutput, items: tuple[Item, ...], metadata: dict[str, str] | None
+    ask: SessionConfig,
+    output: AudioOutput,
+    items: tuple[Item, ...],
+    metadata: dict[str, str] | None,
+    *,
+    unprompted: bool,
 ) -> Generate:
     """The command that makes an engine answer; its response has no id yet."""
     limit = ask.max_output_tokens
@@ -82,6 +87,7 @@ def generate_command(
         temperature=ask.temperature or None,
         max_output_tokens=None if limit == "inf" else limit,
         parallel_tool_calls=ask.parallel_tool_calls is not False,
+        unprompted=unprompted,
         reasoning_effort=(ask.reasoning or {}).get("effort"),
         metadata=dict(metadata or {}),
     )
