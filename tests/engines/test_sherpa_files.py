@@ -20,11 +20,12 @@ from vivavoce.protocol.errors import EngineError
 def test_the_kind_is_known_by_its_files(kind: Kind, tmp_path: Path) -> None:
     (tmp_path / "tokens.txt").write_text("<blk> 0\na 1\n")
     for role in kind.roles:
-        metadata = dict.fromkeys(kind.metadata.get(role, ()), "1")
+        metadata = dict.fromkeys(kind.metadata.get(role, ()), "45")
         for suffix in (".onnx", ".int8.onnx"):
             (tmp_path / f"{role}{suffix}").write_bytes(described(metadata))
     files = find_files(tmp_path, "It")
     assert files.kind is kind
+    assert files.window_frames == (45 if kind.window else kind.window_frames)
     whole = {role: f"{role}.onnx" for role in kind.roles}
     small = {role: name if role == "decoder" else f"{role}.int8.onnx" for role, name in whole.items()}
     assert {role: path.name for role, path in files.models.items()} == small

@@ -90,6 +90,16 @@ def test_it_hears_what_is_said(folder: Path, decoding: str) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("step_frames", [32, 112])
+def test_the_last_words_are_heard_however_long_a_step_is(tmp_path: Path, step_frames: int) -> None:
+    async def scenario() -> None:
+        async with started(make_sherpa(tmp_path, step_frames=step_frames)) as transcriber:
+            for words in SENTENCES:
+                assert await heard(transcriber, speech(words)) == words
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("encoding", ["audio/pcmu", "audio/pcma"])
 def test_it_hears_over_the_telephone(folder: Path, encoding: str) -> None:
     async def scenario() -> None:
@@ -298,6 +308,7 @@ WITHOUT = {"model_type": "zipformer2", "num_encoder_layers": "2,2"}
         ("encoder-epoch-99-avg-1.onnx", b"", "is no ONNX file"),
         ("encoder-epoch-99-avg-1.onnx", described(WITHOUT), "is no model that streams"),
         ("encoder-epoch-99-avg-1.onnx", described(WITHOUT)[:-9], "cannot be used"),
+        ("encoder-epoch-99-avg-1.onnx", described(WITHOUT | {"T": "x", "decode_chunk_len": "1"}), "cannot be used: .*'x'"),
         ("decoder-epoch-99-avg-1.onnx", described({}), "is no model that streams"),
     ],
 )

@@ -16,13 +16,15 @@ from typing import Any, Final, Literal
 import numpy as np
 from msgspec import Struct
 
+from vivavoce.audio import Samples
 from vivavoce.engines.onnx_metadata import read_metadata
 from vivavoce.protocol.errors import EngineError
 
 RATE_HZ: Final = 16_000
 """What all its models are fed with."""
-TAIL_SECONDS: Final = 0.66
-"""Silence put behind a turn: a transducer writes a word some frames after it was said. The library's own examples do so."""
+FRAMES_A_SECOND: Final = 100
+EMISSION_FRAMES: Final = 21
+"""A transducer writes a word up to 200 ms after it was said."""
 
 Search = Literal["greedy_search", "modified_beam_search"]
 
@@ -37,6 +39,10 @@ class Kind(Struct, frozen=True, kw_only=True):
     """What its files do. A file begins with its role."""
     metadata: Mapping[str, tuple[str, ...]]
     """By role, what its metadata must have: without these the library ends the process."""
+    window: str = ""
+    """Where the metadata of the first role says how many frames a step reads."""
+    window_frames: int = 0
+    """How many, where no metadata says so. 0: it takes less at the end."""
     hotwords: bool = False
     """It can be told words that are likely to come, and search by beam at all."""
 
@@ -49,6 +55,7 @@ KINDS: Final = (
         make="from_transducer",
         roles=_TRANSDUCER,
         metadata={"encoder": ("model_type", "T", "decode_chunk_len"), "decoder": ("vocab_size", "context_size")},
+        window="T",
         hotwords=True,
     ),
     Kind(
@@ -56,6 +63,7 @@ KINDS: Final = (
         make="from_transducer",
         roles=_TRANSDUCER,
         metadata={"encoder": ("window_size", "chunk_shift", "vocab_size", "pred_hidden", "cache_last_channel_dim1")},
+        window="window_size",
     ),
     Kind(
         name="Parakeet transducer",
@@ -68,18 +76,21 @@ KINDS: Final = (
         make="from_paraformer",
         roles=("encoder", "decoder"),
         metadata={"encoder": ("vocab_size", "lfr_window_size", "encoder_output_size", "decoder_num_blocks")},
+        window_frames=61,
     ),
     Kind(
         name="zipformer CTC",
         make="from_zipformer2_ctc",
         roles=("model",),
         metadata={"model": ("encoder_dims", "left_context_len", "T", "decode_chunk_len")},
+        window="T",
     ),
     Kind(
         name="NeMo CTC",
         make="from_nemo_ctc",
         roles=("model",),
         metadata={"model": ("window_size", "chunk_shift", "vocab_size", "cache_last_channel_dim1")},
+        window="window_size",
     ),
 )
 """By the first that fits. The library knows more (Wenet, T-one); nobody asked for those yet."""
@@ -97,7 +108,7 @@ class Loading(Struct, frozen=True, kw_only=True):
     int8: bool = True
 
 
-class Files(Struct, frozen=True):
+class Files(Struct, frozen=True, kw_only=True):
     """What a folder holds."""
 
     kind: Kind
@@ -107,6 +118,8 @@ class Files(Struct, frozen=True):
     symbols: tuple[str, ...]
     """What `tokens.txt` lists."""
     bpe_vocabulary: Path | None
+    window_frames: int
+    """Frames of 10 ms that a step reads."""
 
     @property
     def writes_capitals(self) -> bool:
@@ -136,6 +149,7 @@ class Recognizer:
                 "engine_start_failed",
                 f"{subject}: {loading.folder} is a {files.kind.name}, which has no beam search. Remove decoding.",
             )
+        self._tail_samples = (files.window_frames + EMISSION_FRAMES) * RATE_HZ // FRAMES_A_SECOND
         self.greedy = loading.search == "greedy_search"
         self.lower_case = files.writes_capitals
         self._unit = "" if self.greedy else files.modeling_unit
@@ -159,6 +173,16 @@ class Recognizer:
         hotwords = "/".join(filter(None, map(self._hotword, phrases))) if self._unit else ""
         return self.library.create_stream(hotwords) if hotwords else self.library.create_stream()
 
+    def accept(self, stream: Any, samples: Samples) -> None:
+        """Give a stream 16-bit samples at 16,000 Hz."""
+        # A list crosses into C++ faster than an array, which is read element by element.
+        stream.accept_waveform(RATE_HZ, (samples.astype(np.float32) / 32768).tolist())
+
+    def finish(self, stream: Any) -> None:
+        """There is no more sound. Silence behind it brings its last frames into a step, and the last words out."""
+        stream.accept_waveform(RATE_HZ, [0.0] * self._tail_samples)
+        stream.input_finished()
+
     def _hotword(self, phrase: str) -> str:
         """The phrase as the model would write it. Empty if it cannot: the library would complain of it for each turn."""
         plain = " ".join(re.findall(r"[\w']+", phrase.upper() if self.lower_case else phrase))
@@ -169,18 +193,6 @@ class Recognizer:
         return text.lower() if self.lower_case else text
 
 
-def accept(stream: Any, samples: np.ndarray[Any, np.dtype[np.int16]]) -> None:
-    """Give a stream 16-bit samples at 16,000 Hz."""
-    # A list of floats crosses into C++ several times faster than an array, which is read element by element.
-    stream.accept_waveform(RATE_HZ, (samples.astype(np.float32) / 32768).tolist())
-
-
-def finish(stream: Any) -> None:
-    """There is no more sound: put the tail behind it."""
-    stream.accept_waveform(RATE_HZ, [0.0] * int(TAIL_SECONDS * RATE_HZ))
-    stream.input_finished()
-
-
 def find_files(folder: Path, subject: str, *, int8: bool = True) -> Files:
     """What is in a folder. Raises `EngineError` if that is no model which streams."""
 
@@ -188,22 +200,36 @@ def find_files(folder: Path, subject: str, *, int8: bool = True) -> Files:
         advice = "Name a folder of a streaming model from https://k2-fsa.github.io/sherpa/onnx, or a known model."
         return EngineError("engine_start_failed", f"{subject}: {folder} {reason}. {advice}")
 
-    names = [path for path in sorted(folder.iterdir()) if path.suffix == ".onnx"]
-    fitting = [kind for kind in KINDS if all(_files_of(role, names) for role in kind.roles)]
-    if not fitting:
+    paths = [path for path in sorted(folder.iterdir()) if path.suffix == ".onnx"]
+    kinds = [kind for kind in KINDS if all(_files_of(role, paths) for role in kind.roles)]
+    if not kinds:
         raise failure("holds no encoder, decoder and joiner, nor any other set of files that we know")
-    models = {role: _choice(role, _files_of(role, names), int8=int8) for kind in fitting for role in kind.roles}
+    models = {role: _choice(role, _files_of(role, paths), int8=int8) for kind in kinds for role in kind.roles}
     try:
-        metadata = {role: read_metadata(path) for role, path in models.items()}
-        symbols = _symbols(folder / "tokens.txt")
+        files = _described(folder, kinds, models)
     except (OSError, ValueError) as error:
         raise failure(f"cannot be used: {error}") from error
-    for kind in fitting:
+    if files is None:
+        raise failure(f"is no model that streams, by the metadata of {models[kinds[0].roles[0]].name}")
+    return files
+
+
+def _described(folder: Path, kinds: list[Kind], models: dict[str, Path]) -> Files | None:
+    """What the files tell of themselves. Raises `OSError` and `ValueError`."""
+    metadata = {role: read_metadata(path) for role, path in models.items()}
+    tokens, vocabulary = folder / "tokens.txt", folder / "bpe.vocab"
+    symbols = _symbols(tokens)
+    for kind in kinds:
         if all(metadata[role].keys() >= set(keys) for role, keys in kind.metadata.items()):
-            vocabulary = folder / "bpe.vocab"
-            chosen = {role: models[role] for role in kind.roles}
-            return Files(kind, chosen, folder / "tokens.txt", symbols, vocabulary if vocabulary.is_file() else None)
-    raise failure(f"is no model that streams, by the metadata of {models[fitting[0].roles[0]].name}")
+            return Files(
+                kind=kind,
+                models={role: models[role] for role in kind.roles},
+                tokens=tokens,
+                symbols=symbols,
+                bpe_vocabulary=vocabulary if vocabulary.is_file() else None,
+                window_frames=int(metadata[kind.roles[0]][kind.window]) if kind.window else kind.window_frames,
+            )
+    return None
 
 
 def _files_of(role: str, paths: list[Path]) -> list[Path]:

@@ -18,7 +18,7 @@ from typing import Any, Final
 from vivavoce.audio import Decoder, Encoding
 from vivavoce.engines.parts import Transcript
 from vivavoce.engines.settled_words import SettledWords
-from vivavoce.engines.sherpa_model import RATE_HZ, Recognizer, accept, finish
+from vivavoce.engines.sherpa_model import RATE_HZ, Recognizer
 from vivavoce.protocol.objects import LogProb
 
 BATCH_STREAMS: Final = 32
@@ -64,17 +64,17 @@ class Stream:
         while not recognizer.library.is_ready(self.decoding):
             if not self.chunks:
                 return False
-            self._take(self.chunks.popleft())
+            self._take(self.chunks.popleft(), recognizer)
         return True
 
-    def _take(self, chunk: bytes | None) -> None:
+    def _take(self, chunk: bytes | None, recognizer: Recognizer) -> None:
         if chunk is not None:
             assert self._decoder is not None
-            accept(self.decoding, self._decoder.feed(chunk))
+            recognizer.accept(self.decoding, self._decoder.feed(chunk))
             return
         if self._decoder is not None:
-            accept(self.decoding, self._decoder.flush())
-        finish(self.decoding)
+            recognizer.accept(self.decoding, self._decoder.flush())
+        recognizer.finish(self.decoding)
         self._complete = True
 
     def report(self, recognizer: Recognizer) -> None:

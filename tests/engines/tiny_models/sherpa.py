@@ -27,8 +27,6 @@ WORDS = {
 }
 
 RATE_HZ = 24_000
-CHUNK_FRAMES = 8
-"""80 ms: what a step decodes."""
 PEAK = 4.0
 """How far a tone stands out from the mean, in the natural logarithm of energy. Noise does not."""
 NEAR = 1.5
@@ -50,8 +48,8 @@ def tone(tokens: tuple[int, ...], seconds: float) -> np.ndarray:
     return sum((4000 * np.sin(2 * np.pi * TONES_HZ[token] * position)).astype(np.int16) for token in tokens)
 
 
-def make_sherpa(folder: Path, *, capitals: bool = False) -> Path:
-    """Write the model into a folder, with what hotwords are cut into tokens by."""
+def make_sherpa(folder: Path, *, capitals: bool = False, step_frames: int = 8) -> Path:
+    """Write the model into a folder, with what hotwords are cut into tokens by. A frame is 10 ms."""
     folder.mkdir(parents=True, exist_ok=True)
     tokens = [token.upper() if capitals and token != "<blk>" else token for token in TOKENS]
     (folder / "tokens.txt").write_text(
@@ -59,7 +57,7 @@ def make_sherpa(folder: Path, *, capitals: bool = False) -> Path:
     )
     pieces = "".join(f"{token}\t-{number}\n" for number, token in enumerate(tokens))
     (folder / "bpe.vocab").write_text(pieces, encoding="utf-8")
-    onnx.save(_encoder(), folder / "encoder-epoch-99-avg-1.onnx")
+    onnx.save(_encoder(step_frames), folder / "encoder-epoch-99-avg-1.onnx")
     onnx.save(_decoder(), folder / "decoder-epoch-99-avg-1.onnx")
     onnx.save(_joiner(), folder / "joiner-epoch-99-avg-1.onnx")
     return folder
@@ -71,7 +69,7 @@ def _mel_bin(hz: float) -> int:
     return round((mel[2] - mel[0]) / (mel[1] - mel[0]) * 81 - 1)
 
 
-def _encoder() -> onnx.ModelProto:
+def _encoder(step_frames: int) -> onnx.ModelProto:
     size = len(TOKENS)
     places = np.zeros((80, size), np.float32)
     for token, hz in enumerate(TONES_HZ[1:], 1):
@@ -100,11 +98,11 @@ def _encoder() -> onnx.ModelProto:
     ]
     numbers = {"peak": PEAK, "near": NEAR, "hundred": 100.0}
     constants = {name: np.array([value], np.float32) for name, value in numbers.items()}
-    constants |= {"shape": np.array([0, CHUNK_FRAMES // 4, 4, 80]), "places": places, "blank": blank, "tones": tones}
+    constants |= {"shape": np.array([0, step_frames // 4, 4, 80]), "places": places, "blank": blank, "tones": tones}
     state = [1, "N", 1]
-    inputs = [("x", ["N", CHUNK_FRAMES, 80]), ("h", state), ("c", state)]
-    outputs = [("encoder_out", ["N", CHUNK_FRAMES // 4, size]), ("new_h", state), ("new_c", state)]
-    metadata = {"model_type": "lstm", "num_encoder_layers": 1, "T": CHUNK_FRAMES, "decode_chunk_len": CHUNK_FRAMES}
+    inputs = [("x", ["N", step_frames, 80]), ("h", state), ("c", state)]
+    outputs = [("encoder_out", ["N", step_frames // 4, size]), ("new_h", state), ("new_c", state)]
+    metadata = {"model_type": "lstm", "num_encoder_layers": 1, "T": step_frames, "decode_chunk_len": step_frames}
     return _model(nodes, inputs, outputs, constants, metadata | {"rnn_hidden_size": 1, "d_model": 1})
 
 
