@@ -64,6 +64,8 @@ class LoadOptions(Struct, frozen=True, kw_only=True):
     """As `attn_implementation` of transformers; empty leaves the choice to it."""
     speech: bool = True
     """Load the talker and the vocoder. Without them every answer is text."""
+    threads: int = 0
+    """Processor threads of PyTorch; 0 leaves the number to it. Small models are slower with more than one."""
 
 
 class Manner(Struct, frozen=True, kw_only=True):

@@ -14,6 +14,8 @@ from vivavoce.protocol.errors import SettingsError
 
 def weights_options(options: LoadOptions) -> dict[str, Any]:
     """Arguments of `from_pretrained`. Raises `SettingsError` where the machine has not what is asked for."""
+    if options.threads:
+        torch.set_num_threads(options.threads)
     device = options.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
