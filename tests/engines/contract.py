@@ -257,7 +257,8 @@ async def check_what_was_not_heard_was_not_said(engine: Engine, subject: Subject
     assert isinstance(answer.end, GenerationDone)
     assert answer.pcm
     if subject.recalls:
-        assert heard in answer.transcript
+        # A word more or less: who keeps the sound itself need not agree on where in it a word ends.
+        assert heard.rpartition(" ")[0] in answer.transcript
         assert whole.transcript[: len(heard) + 10] not in answer.transcript
 
 
