@@ -105,12 +105,12 @@ def test_the_list_marks_what_the_settings_use(package: Path, capsys: pytest.Capt
 
 def test_all_about_one(package: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert printed(capsys, "engines", "kazoo").splitlines() == [
-        "kazoo, a synthesizer from kazoo",
+        "kazoo (synthesizer, from kazoo)",
         "not installed: pip install 'kazoo[reed]'",
         "",
-        "  model                 size     licence        where",
-        "  large                 2.4 GB   MIT            house/orchestra, not here yet",
-        "* small                 13 MB    CC-BY-4.0      house/voice, not here yet",
+        "  model  size    licence    where",
+        "  large  2.4 GB  MIT        house/orchestra, not here yet",
+        "* small  13 MB   CC-BY-4.0  house/voice, not here yet",
     ]
     assert complaint(capsys, 2, "engines", "oboe") == "No engine or part named 'oboe'. `vivavoce engines` lists them."
 

@@ -9,34 +9,57 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import Struct
 
+from benchmarks.serving import RECORDINGS
 from tests.engines.upstream_server import upstream_thread, well
 from tests.serving import receive, send, serving
 from vivavoce import registry
+from vivavoce.audio import SAMPLE_HZ
+from vivavoce.client.recording import read_recording
 from vivavoce.server import catalogue
 from vivavoce.settings import Settings, load, profiles
 
-TINY: dict[str, Callable[[Path], dict[str, Any]]] = {}
-"""Options that put something tiny in the place of a part's weights, or of the server behind it; by the part's name."""
+
+class Tiny(Struct):
+    """Options that put something tiny in the place of a part's weights; for ears, what they hear and as which words."""
+
+    options: dict[str, Any]
+    speech: bytes = b""
+    words: str = ""
 
 
-def tiny(name: str) -> Callable[[Callable[[Path], dict[str, Any]]], Callable[[Path], dict[str, Any]]]:
-    return lambda make: TINY.setdefault(name, make)
+def _whisper(folder: Path) -> Tiny:
+    from tests.engines.tiny_models.whisper import make_whisper, speech
+
+    options = {"model": str(make_whisper(folder / "whisper")), "device": "cpu", "compute_type": "auto"}
+    return Tiny(options, speech("two green fish"), "two green fish")
 
 
-@tiny("faster_whisper")
-def _whisper(folder: Path) -> dict[str, Any]:
-    from tests.engines.tiny_models.whisper import make_whisper
+def _sherpa(folder: Path) -> Tiny:
+    from tests.engines.tiny_models.sherpa import make_sherpa, speech
 
-    make_whisper(folder / "whisper")
-    return {"model": str(folder / "whisper"), "device": "cpu", "compute_type": "auto"}
+    return Tiny({"model": str(make_sherpa(folder / "sherpa"))}, speech("two apple please"), "two apple please")
 
 
-@tiny("kokoro")
-def _kokoro(folder: Path) -> dict[str, Any]:
+def _kokoro(folder: Path) -> Tiny:
     from tests.engines.tiny_models.kokoro import write_kokoro
 
-    return {"model": str(write_kokoro(folder / "kokoro"))}
+    return Tiny({"model": str(write_kokoro(folder / "kokoro"))})
+
+
+def _pocketsphinx(folder: Path) -> Tiny:
+    """It brings its own model: a recorded voice."""
+    recording = read_recording(str(RECORDINGS / "goforward.wav"))
+    return Tiny({}, recording.samples.astype("<i2").tobytes(), "go forward ten meters")
+
+
+TINY: dict[str, Callable[[Path], Tiny]] = {
+    "pocketsphinx": _pocketsphinx,
+    "faster_whisper": _whisper,
+    "sherpa_onnx": _sherpa,
+    "kokoro": _kokoro,
+}
 
 
 @pytest.fixture
@@ -87,29 +110,26 @@ def test_its_head_says_what_it_is_for_and_how_to_install_it(name: str, file: Pat
 
 @pytest.mark.parametrize("name", profiles())
 def test_it_hears_thinks_and_speaks(name: str, tmp_path: Path, chat_server: str) -> None:
-    settings = settings_of(name)
-    groups = used(settings)
-    tables = {part: options for part in groups.values() if part in TINY and (options := TINY[part](tmp_path))}
-    if groups.get(registry.CHAT_MODELS) in ("ollama", "vllm", "llamacpp"):
-        tables[groups[registry.CHAT_MODELS]] = {"base_url": chat_server, "model": "tiny"}
+    parts = used(settings_of(name))
+    tiny = {part: TINY[part](tmp_path) for part in parts.values() if part in TINY}
+    tables = {part: stand_in.options for part, stand_in in tiny.items()}
+    if parts.get(registry.CHAT_MODELS) in ("ollama", "vllm"):
+        tables[parts[registry.CHAT_MODELS]] = {"base_url": chat_server, "model": "tiny"}
     flags = {f"engines.cascade.{part}.{key}": value for part, table in tables.items() for key, value in table.items()}
-    heard, sound = asyncio.run(conversation(settings_of(name, **flags)))
-    if registry.TRANSCRIBERS in groups and groups[registry.TRANSCRIBERS] in TINY:
-        assert heard == "two green fish"
-    assert len(sound) > 2 * 24_000 // 4
+    ears = tiny[parts[registry.TRANSCRIBERS]]
+    heard, sound = asyncio.run(conversation(settings_of(name, **flags), ears.speech))
+    assert heard == ears.words
+    assert len(sound) > 2 * SAMPLE_HZ // 4
     assert max(sound) > 0
 
 
-async def conversation(settings: Settings) -> tuple[str, bytes]:
-    """Say something to the server, by voice; what it heard, and its spoken answer."""
-    from tests.engines.tiny_models.whisper import speech
-
-    said = base64.b64encode(speech("two green fish")).decode()
+async def conversation(settings: Settings, said: bytes) -> tuple[str, bytes]:
+    """Say something to the server; what it heard, and its spoken answer."""
     heard, sound = "", b""
     async with serving(**msgspec.structs.asdict(settings)) as served, served.connect() as client:
         audio = {"input": {"turn_detection": None, "transcription": {"model": "any"}}}
         await send(client, "session.update", session={"type": "realtime", "audio": audio})
-        await send(client, "input_audio_buffer.append", audio=said)
+        await send(client, "input_audio_buffer.append", audio=base64.b64encode(said).decode())
         await send(client, "input_audio_buffer.commit")
         await send(client, "response.create")
         while True:

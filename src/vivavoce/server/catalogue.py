@@ -96,14 +96,13 @@ def profiles() -> list[Profile]:
 
 
 def used(settings: Settings) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """What the settings name: group, name and options. Cascades with their parts."""
-    for name in dict.fromkeys([settings.engine, *settings.models.values()]):
-        yield ENGINES, name, settings.engines.get(name, {})
-    if "cascade" in (settings.engine, *settings.models.values()):
-        options = settings.engines.get("cascade", {})
+    """What the settings name: group, name and options. Engines with their parts: a cascade's three, or another's own."""
+    for engine in dict.fromkeys([settings.engine, *settings.models.values()]):
+        options = settings.engines.get(engine, {})
+        yield ENGINES, engine, options
         for part, (group, default) in PARTS.items():
-            name = options.get(part, default)
-            yield group, name, options.get(name, {})
+            if name := options.get(part, default if engine == "cascade" else ""):
+                yield group, name, options.get(name, {})
     for group, single in ((VOICE_ACTIVITY, settings.voice_activity), (TURN_ENDS, settings.turn_end)):
         if single:
             yield group, single, settings.engines.get(single, {})

@@ -113,7 +113,7 @@ def _profile(profile: Profile) -> Iterator[str]:
 def _details(parts: list[Part]) -> Iterator[str]:
     known = {(part.kind, part.name): part for part in parts}
     for part in known.values():
-        yield f"{part.name}, a {part.kind} from {part.package}{', in use' if part.in_use else ''}"
+        yield f"{part.name} ({part.kind}, from {part.package}{', in use' if part.in_use else ''})"
         if part.gives:
             yield part.gives
         if part.missing:
@@ -122,14 +122,18 @@ def _details(parts: list[Part]) -> Iterator[str]:
             yield f"broken: {part.fault}"
         if part.models:
             yield ""
-            yield _row("  model", "size", "licence", "where")
-        for model in part.models:
-            where = _short(Path(model.folder)) if model.folder else f"{model.weights.repository}, not here yet"
-            yield _row(f"{'*' if model.chosen else ' '} {model.name}", _size(model), model.weights.licence, where)
+            yield from _table([("  model", "size", "licence", "where"), *map(_cells, part.models)])
 
 
-def _row(name: str, size: str, licence: str, where: str) -> str:
-    return f"{name:<{_NAME_COLUMNS}}{size:<9}{licence:<15}{where}"
+def _cells(model: Model) -> tuple[str, str, str, str]:
+    where = _short(Path(model.folder)) if model.folder else f"{model.weights.repository}, not here yet"
+    return f"{'*' if model.chosen else ' '} {model.name}", _size(model), model.weights.licence, where
+
+
+def _table(rows: list[tuple[str, ...]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def _entry(name: str, text: str, *, cut: bool = True) -> Iterator[str]:
