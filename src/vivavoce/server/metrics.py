@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from vivavoce.engine_api import Generate, GenerationFailed, OutputAudio, StopGenerating
+from vivavoce.engines.figures import ENGINE_FIGURES
 from vivavoce.protocol.server_events import (
     Error,
     InputAudioBufferCommitted,
@@ -89,7 +90,7 @@ class Metrics:
     def page(self) -> bytes:
         """The page that Prometheus reads."""
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-            return generate_latest(self._registry)
+            return generate_latest(self._registry) + generate_latest(ENGINE_FIGURES)
         shared = CollectorRegistry()
         MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
         return generate_latest(shared)

@@ -129,7 +129,11 @@ class QwenOmni:
         self._family: Family | None = None
         self._precedent = Precedent()
         self.capabilities = Capabilities(
-            speaks=self._options.speech, listens=True, transcribes=self._transcriber is not None, native_audio=True
+            speaks=self._options.speech,
+            listens=True,
+            drafts=True,
+            transcribes=self._transcriber is not None,
+            native_audio=True,
         )
 
     async def start(self) -> None:

@@ -1,4 +1,8 @@
-"""The user's speech in a conversation: fed while it is spoken, or all at once; encoded once, however often it is read."""
+"""The user's speech in a conversation: fed while it is spoken, or all at once; encoded once, however often it is read.
+
+A draft completes it before the turn is certainly over. What is fed after that is silence: the recording grows, and what was
+encoded stands for it.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ class Heard:
         self._complete = False
         self._encoded = False
         self._audio: bytes | None = None
-        """The recording, once an item has brought it. The conversation holds the same bytes."""
+        """The recording as it was encoded, once an item has brought it."""
         self._fed = bytearray()
         """What was fed, until then: ids of items are used again."""
 
@@ -37,10 +41,10 @@ class Heard:
 
     def feed(self, audio: bytes, *, final: bool = False) -> None:
         """More audio, as the client sent it."""
+        self._fed_bytes += len(audio)
         if self._complete:
             return
         self._fed += audio
-        self._fed_bytes += len(audio)
         samples = self._decoder.feed(audio)
         if final:
             samples = np.concatenate((samples, self._decoder.flush()))
@@ -50,16 +54,17 @@ class Heard:
     def is_of(self, audio: bytes) -> bool:
         """Is this the hearing of `audio`, or can it become that?"""
         if self._audio is not None:
-            return self._audio is audio or self._audio == audio
+            return self._audio is audio or (len(audio) <= self._fed_bytes and audio.startswith(self._audio))
         if self._complete and len(audio) != self._fed_bytes:
             return False
         return audio.startswith(self._fed)
 
     def complete(self, audio: bytes) -> None:
         """All of it, from its beginning: what was not fed is fed now."""
-        self.feed(audio[self._fed_bytes :], final=True)
-        self._audio = audio
-        self._fed.clear()
+        if self._audio is None:
+            self.feed(audio[self._fed_bytes :], final=True)
+            self._audio = audio
+            self._fed.clear()
 
     def encode(self) -> bool:
         """Encode one block, the tail too once the speech is complete. True while more is left."""

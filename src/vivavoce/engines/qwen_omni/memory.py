@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import Final
 
 import msgspec
+from msgspec import UNSET
 
 from vivavoce.engine_api import Generate
 from vivavoce.engines.qwen_omni.family import AudioBlock, Conversation, Entry, Family, common_prefix, positions_of
@@ -19,7 +20,7 @@ from vivavoce.engines.qwen_omni.inference_thread import Steps
 from vivavoce.engines.qwen_omni.prompt import Speech, draft, entries, opening
 from vivavoce.engines.qwen_omni.said import Sayings
 from vivavoce.protocol.errors import EngineError
-from vivavoce.protocol.objects import AudioFormat, InputAudioPart, Message, OutputTextPart
+from vivavoce.protocol.objects import AudioFormat, InputAudioPart, Item, Message, OutputTextPart
 
 SLICE_POSITIONS: Final = 512
 """How much is prefilled in one step, so that other sessions get their turn."""
@@ -50,6 +51,8 @@ class Memory:
         self._closed = False
         self._expected: Generate | None = None
         """The conversation as the next prompt will probably begin: what was read last, and the answer to it."""
+        self._before: tuple[str, Generate | None] | None = None
+        """The newest item of the last request, and what was expected before it."""
         self._reading_ahead: object | None = None
         self.sayings = Sayings()
 
@@ -62,7 +65,9 @@ class Memory:
         return heard
 
     def forget(self, item_id: str) -> None:
-        """Nothing came of the turn, or its item is gone."""
+        """Nothing came of the turn, its item is gone, or it goes on after a draft, which then was never heard."""
+        if self._before is not None and self._before[0] == item_id:
+            self._expected, self._before = self._before[1], None
         for key in [key for key in self._heard if key[0] == item_id]:
             del self._heard[key]
 
@@ -137,6 +142,7 @@ class Memory:
 
     def expect(self, request: Generate, answer: str | None) -> None:
         """The next prompt will probably begin like this one, with this answer. `None`: who knows what of it was heard."""
+        self._before = _id(request.items[-1]) if request.items else "", self._expected
         if answer is None:
             self._expected = None
             return
@@ -146,7 +152,7 @@ class Memory:
 
     def _keep_heard(self, request: Generate) -> None:
         """Forget speech that the conversation has lost, but not what is being spoken."""
-        mentioned = {item.id for item in request.items if isinstance(item, Message)}
+        mentioned = {_id(item) for item in request.items}
         for key, heard in list(self._heard.items()):
             if heard.is_item and key[0] not in mentioned:
                 del self._heard[key]
@@ -211,3 +217,7 @@ class Memory:
             piece.append(entry)
             left -= needed
         yield piece
+
+
+def _id(item: Item) -> str:
+    return "" if item.id is UNSET else item.id

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import Counter
 
-REGISTRY: Final = CollectorRegistry()
-"""What engines count. `/metrics` shows it beside the server's own figures."""
+from vivavoce.engines.figures import ENGINE_FIGURES
 
 behind_real_time: Final = Counter(
     "vivavoce_answers_behind_real_time",
-    "Spoken answers that were made more slowly than they were heard.",
-    registry=REGISTRY,
+    "Spoken answers that were made more slowly than they are heard.",
+    registry=ENGINE_FIGURES,
 )
