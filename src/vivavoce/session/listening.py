@@ -1,4 +1,4 @@
-"""The user's side: audio into the buffer, scores into turns, turns into items, items into transcripts.
+"""The user's side: audio into the buffer, scores into turns, turns into items.
 
     append ─▶ InputAudio ─▶ DetectSpeech ─▶ (engine) ─▶ SpeechScore ─▶ TurnDetector ─▶ Onset ─▶ speech_started
                   │                                                        ├────────▶ End ───▶ speech_stopped, commit
@@ -15,8 +15,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from msgspec import UNSET
-
 from vivavoce.audio import SAMPLES_PER_MS, ms_to_samples, samples_to_ms
 from vivavoce.engine_api import (
     DetectSpeech,
@@ -24,29 +22,23 @@ from vivavoce.engine_api import (
     ScoreTurn,
     SpeechScore,
     StopListening,
-    Transcribe,
-    TranscriptDelta,
-    TranscriptDone,
-    TranscriptFailed,
     TurnScore,
 )
-from vivavoce.protocol.config import ServerVad, Transcription, TranscriptionConfig
+from vivavoce.protocol.config import ServerVad
 from vivavoce.protocol.errors import RequestError
-from vivavoce.protocol.objects import DurationUsage, InputAudioPart, LogProb, Message, TranscriptionError
+from vivavoce.protocol.objects import InputAudioPart, Message
 from vivavoce.protocol.server_events import (
     InputAudioBufferCleared,
     InputAudioBufferCommitted,
     InputAudioBufferSpeechStarted,
     InputAudioBufferSpeechStopped,
     InputAudioBufferTimeoutTriggered,
-    InputAudioTranscriptionCompleted,
-    InputAudioTranscriptionDelta,
-    InputAudioTranscriptionFailed,
 )
 from vivavoce.session.conversation import Clip, Entry
 from vivavoce.session.drafting import MOST_DRAFTED_SAMPLES, MOST_DRAFTS
 from vivavoce.session.input_audio import InputAudio
 from vivavoce.session.state import State
+from vivavoce.session.transcripts import Transcripts
 from vivavoce.session.turns import Edge, End, Lull, Onset, Pause, Resumption, TurnDetector
 
 MIN_COMMIT_MS: Final = 100
@@ -55,19 +47,12 @@ TURN_MODEL_SAMPLES: Final = ms_to_samples(8000)
 """How much of a turn a turn-end model hears."""
 
 
-class _Transcribing:
-    """A transcript that the client waits for."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.sent = ""
-
-
 class Listening:
-    """Buffer, turn and transcripts of one session."""
+    """Buffer and turn of one session."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, transcripts: Transcripts) -> None:
         self._state = state
+        self._transcripts = transcripts
         self._audio = InputAudio(state.audio_input.format)
         self._detector = TurnDetector()
         self._detected_samples = 0
@@ -81,8 +66,6 @@ class Listening:
         self._offered = False
         """The engine was told of the turn as if it were over."""
         self._push_to_talk = state.turn_detection is None
-        self._transcribing: dict[str, _Transcribing] = {}
-        """Items whose transcript the client waits for."""
         self.quiet_since: float | None = None
         """Since when nobody speaks: the moment at which the last answer was played out."""
 
@@ -143,7 +126,7 @@ class Listening:
 
     def forget(self, item_id: str) -> None:
         """The item was deleted: nobody waits for its transcript, and the engine may forget what it heard."""
-        if self._transcribing.pop(item_id, None) is not None or self._state.setup.capabilities.listens:
+        if self._transcripts.forget(item_id) or self._state.setup.capabilities.listens:
             self._state.command(StopListening(item_id))
 
     # --- the engine's events ---
@@ -200,37 +183,6 @@ class Listening:
         """The turn is over: it becomes an item."""
         self._state.send(self._stopped(end.end_samples))
         self._commit(end.end_samples)
-
-    def on_transcript_delta(self, event: TranscriptDelta) -> None:
-        """More words of the user."""
-        if (waiting := self._transcribing.get(event.item_id)) and event.text:
-            waiting.sent += event.text
-            logprobs = self._logprobs(event.logprobs)
-            self._state.send(InputAudioTranscriptionDelta(item_id=event.item_id, delta=event.text, logprobs=logprobs))
-
-    def on_transcript_done(self, event: TranscriptDone) -> None:
-        """All words of the user. Those that no delta brought come as a last one: joined, deltas are the transcript."""
-        if (waiting := self._transcribing.get(event.item_id)) is None:
-            return
-        if event.text.startswith(waiting.sent):
-            self.on_transcript_delta(TranscriptDelta(event.item_id, event.text[len(waiting.sent) :]))
-        del self._transcribing[event.item_id]
-        if entry := self._state.conversation.get(event.item_id):
-            entry.set_transcript(event.text)
-        self._state.send(
-            InputAudioTranscriptionCompleted(
-                item_id=event.item_id,
-                transcript=event.text,
-                usage=DurationUsage(seconds=waiting.seconds),
-                logprobs=self._logprobs(event.logprobs),
-            )
-        )
-
-    def on_transcript_failed(self, event: TranscriptFailed) -> None:
-        """No words."""
-        if self._transcribing.pop(event.item_id, None) is not None:
-            error = TranscriptionError(type="transcription_error", code=event.code, message=event.message)
-            self._state.send(InputAudioTranscriptionFailed(item_id=event.item_id, error=error))
 
     # --- silence ---
 
@@ -346,36 +298,7 @@ class Listening:
         previous_id = self._state.conversation.last_id
         self._state.send(InputAudioBufferCommitted(previous_item_id=previous_id, item_id=item_id))
         self._state.add_whole(_said(item_id, clip))
-        self._transcribe(item_id, clip)
-
-    def _transcribe(self, item_id: str, clip: Clip) -> None:
-        wish = self._state.audio_input.transcription
-        if wish is None:
-            if not isinstance(self._state.config, TranscriptionConfig):
-                return
-            wish = Transcription()
-        self._transcribing[item_id] = _Transcribing(clip.samples / SAMPLES_PER_MS / 1000)
-        if not clip.audio:
-            self.on_transcript_done(TranscriptDone(item_id, ""))
-            return
-        if not self._state.setup.capabilities.transcribes:
-            message = "This server's engine does not transcribe."
-            self.on_transcript_failed(TranscriptFailed(item_id, "transcription_unavailable", message))
-            return
-        self._state.command(
-            Transcribe(
-                item_id=item_id,
-                audio=clip.audio,
-                format=clip.format,
-                model=wish.model or "",
-                language=wish.language or "",
-                prompt=wish.prompt or "",
-                logprobs=bool(self._state.config.include),
-            )
-        )
-
-    def _logprobs(self, logprobs: tuple[LogProb, ...]) -> tuple[LogProb, ...]:
-        return logprobs if logprobs and self._state.config.include else UNSET  # type: ignore[return-value]
+        self._transcripts.begin(item_id, clip)
 
 
 def _said(item_id: str, clip: Clip) -> Entry:

@@ -63,6 +63,7 @@ from vivavoce.session.conversation import entry_of
 from vivavoce.session.drafting import GenerationEvent
 from vivavoce.session.listening import Listening
 from vivavoce.session.state import State
+from vivavoce.session.transcripts import Transcripts
 from vivavoce.session.turns import Edge, End, Lull, Onset, Resumption
 
 MAX_RETRIEVED_AUDIO_BYTES: Final = 700 * 1024
@@ -74,7 +75,8 @@ class Session:
 
     def __init__(self, setup: Setup) -> None:
         self._state = State(setup, initial(setup.config))
-        self._listening = Listening(self._state)
+        self._transcripts = Transcripts(self._state)
+        self._listening = Listening(self._state, self._transcripts)
         self._answering = Answering(self._state)
         self._expires_at = setup.opened_at + setup.duration_seconds
         self._draining: Drain | None = None
@@ -216,13 +218,13 @@ class Session:
         self._state.send(ConversationItemDeleted(item_id=event.item_id))
 
     def _on_transcript_delta(self, event: TranscriptDelta) -> None:
-        self._listening.on_transcript_delta(event)
+        self._transcripts.on_delta(event)
 
     def _on_transcript_done(self, event: TranscriptDone) -> None:
-        self._listening.on_transcript_done(event)
+        self._transcripts.on_done(event)
 
     def _on_transcript_failed(self, event: TranscriptFailed) -> None:
-        self._listening.on_transcript_failed(event)
+        self._transcripts.on_failed(event)
 
     # --- responses ---
 
