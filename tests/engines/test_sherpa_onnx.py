@@ -100,6 +100,23 @@ def test_the_last_words_are_heard_however_long_a_step_is(tmp_path: Path, step_fr
     asyncio.run(scenario())
 
 
+def test_a_turn_that_ends_in_quiet_needs_no_more_of_it(folder: Path, gate: Gate) -> None:
+    def steps(audio: bytes) -> float:
+        return len(audio) / 48_000 / 0.08
+
+    async def scenario() -> None:
+        abrupt, quiet = speech("one two three"), speech("one two three") + silence(0.7)
+        async with started(folder) as transcriber:
+            gate.batches.clear()
+            assert await heard(transcriber, abrupt) == "one two three"
+            assert len(gate.batches) > steps(abrupt) + 2
+            gate.batches.clear()
+            assert await heard(transcriber, quiet) == "one two three"
+            assert len(gate.batches) < steps(quiet)
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("encoding", ["audio/pcmu", "audio/pcma"])
 def test_it_hears_over_the_telephone(folder: Path, encoding: str) -> None:
     async def scenario() -> None:

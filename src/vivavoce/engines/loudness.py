@@ -46,6 +46,25 @@ def sounding(samples: Samples) -> Samples:
     return samples[max(0, start) : end]
 
 
+class Quiet:
+    """How long it has been quiet, as sound comes in."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        """Quiet ones of 20 ms since the last that was not."""
+        self._rest = np.empty(0, np.int16)
+        """No whole frame yet."""
+        self._loudest = SILENCE
+
+    def feed(self, samples: Samples) -> None:
+        """The next samples, a few seconds at most."""
+        waiting = np.concatenate([self._rest, samples])
+        self._rest = waiting[waiting.size // FRAME_SAMPLES * FRAME_SAMPLES :]
+        for level in levels(waiting).tolist():
+            self._loudest = max(self._loudest, level)
+            self.frames = self.frames + 1 if level < max(SILENCE, self._loudest * QUIET_SHARE) else 0
+
+
 class Stretches:
     """Cuts a long turn at its pauses, so that what is closed can be recognised while the user goes on.
 
@@ -59,21 +78,14 @@ class Stretches:
     def _begin(self) -> None:
         self._chunks: list[Samples] = []
         self._samples = 0
-        self._frame = np.empty(0, np.int16)
-        """Of the chunks, what is no whole frame yet."""
-        self._loudest = SILENCE
-        self._quiet_frames = 0
+        self._quiet = Quiet()
 
     def feed(self, samples: Samples) -> Samples | None:
         """Take the next samples, a few seconds at most. Returns a stretch if one is closed."""
         self._chunks.append(samples)
         self._samples += samples.size
-        waiting = np.concatenate([self._frame, samples])
-        self._frame = waiting[waiting.size // FRAME_SAMPLES * FRAME_SAMPLES :]
-        for level in levels(waiting).tolist():
-            self._loudest = max(self._loudest, level)
-            self._quiet_frames = self._quiet_frames + 1 if level < self._loudest * QUIET_SHARE or level < SILENCE else 0
-        closed = self._samples >= self._least_samples and self._quiet_frames >= PAUSE_FRAMES
+        self._quiet.feed(samples)
+        closed = self._samples >= self._least_samples and self._quiet.frames >= PAUSE_FRAMES
         return self.flush() if closed else None
 
     def flush(self) -> Samples:

@@ -17,11 +17,10 @@ import numpy as np
 from msgspec import Struct
 
 from vivavoce.audio import Samples
+from vivavoce.engines.loudness import RATE_HZ
 from vivavoce.engines.onnx_metadata import read_metadata
 from vivavoce.protocol.errors import EngineError
 
-RATE_HZ: Final = 16_000
-"""What all its models are fed with."""
 FRAMES_A_SECOND: Final = 100
 EMISSION_FRAMES: Final = 21
 """A transducer writes a word up to 200 ms after it was said."""
@@ -178,9 +177,12 @@ class Recognizer:
         # A list crosses into C++ faster than an array, which is read element by element.
         stream.accept_waveform(RATE_HZ, (samples.astype(np.float32) / 32768).tolist())
 
-    def finish(self, stream: Any) -> None:
-        """There is no more sound. Silence behind it brings its last frames into a step, and the last words out."""
-        stream.accept_waveform(RATE_HZ, [0.0] * self._tail_samples)
+    def finish(self, stream: Any, quiet_samples: int) -> None:
+        """There is no more sound. Silence behind it brings its last frames into a step, and the last words out.
+
+        A turn mostly ends in quiet already: what there is of that need not be added.
+        """
+        stream.accept_waveform(RATE_HZ, [0.0] * max(0, self._tail_samples - quiet_samples))
         stream.input_finished()
 
     def _hotword(self, phrase: str) -> str:

@@ -16,9 +16,10 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from vivavoce.audio import Decoder, Encoding
+from vivavoce.engines.loudness import FRAME_SAMPLES, RATE_HZ, Quiet
 from vivavoce.engines.parts import Transcript
 from vivavoce.engines.settled_words import SettledWords
-from vivavoce.engines.sherpa_model import RATE_HZ, Recognizer
+from vivavoce.engines.sherpa_model import Recognizer
 from vivavoce.protocol.objects import LogProb
 
 BATCH_STREAMS: Final = 32
@@ -46,6 +47,7 @@ class Stream:
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._decoder: Decoder | None = None
+        self._quiet = Quiet()
         self._settled: SettledWords | None = None
         self._complete = False
         self.decoding: Any = None
@@ -68,14 +70,13 @@ class Stream:
         return True
 
     def _take(self, chunk: bytes | None, recognizer: Recognizer) -> None:
-        if chunk is not None:
-            assert self._decoder is not None
-            recognizer.accept(self.decoding, self._decoder.feed(chunk))
-            return
         if self._decoder is not None:
-            recognizer.accept(self.decoding, self._decoder.flush())
-        recognizer.finish(self.decoding)
-        self._complete = True
+            samples = self._decoder.flush() if chunk is None else self._decoder.feed(chunk)
+            self._quiet.feed(samples)
+            recognizer.accept(self.decoding, samples)
+        if chunk is None:
+            recognizer.finish(self.decoding, self._quiet.frames * FRAME_SAMPLES)
+            self._complete = True
 
     def report(self, recognizer: Recognizer) -> None:
         """Tell what the last step made of it."""
