@@ -1,6 +1,6 @@
 """Pocket TTS by Kyutai, 100 million parameters: a natural voice in this process that begins before it knows how it ends.
 
-    utterance ─ speakable ─ pieces ─▶ ┊ StepThreads ┊ Pocket TTS, 80 ms at a time ─▶ ┊ event loop ┊ Speech, Speech, …
+    utterance ─ speakable ─ pieces ─▶ ┊ StepThreads ┊ think ─ decode ─ stretch, 80 ms at a time ─▶ ┊ event loop ┊ Speech, …
 
 The sound leaves frame by frame, while the rest is being made. Each frame queues again: sessions take turns, and an utterance
 that nobody wants any more costs one frame. Install it with `pip install 'vivavoce[pocket-tts]'`; it runs on the
@@ -10,12 +10,14 @@ processor, in PyTorch.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar, Final
 
 import msgspec
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from vivavoce.audio import PCM_SAMPLE_BYTES, SAMPLE_HZ
 from vivavoce.engines.parts import Speech, Utterance
@@ -25,6 +27,7 @@ from vivavoce.engines.pocket_tts_voices import API_VOICES, DEFAULT_VOICE
 from vivavoce.engines.speakable import speakable
 from vivavoce.engines.spoken_marks import Anchor, SpokenMarks
 from vivavoce.engines.step_threads import StepThreads
+from vivavoce.engines.streaming import closing
 from vivavoce.engines.stretch import Stretch
 from vivavoce.engines.volume import to_pcm16
 from vivavoce.engines.weights import Weights, find_weights
@@ -65,8 +68,8 @@ class Options(Struct, frozen=True, kw_only=True):
     """More names, and changes: `{alloy = "vera"}`."""
     quantize: bool = False
     """8-bit weights in the transformer: less memory, and faster on most processors."""
-    at_once: int = 1
-    """Frames that are made at the same time, each on one core."""
+    at_once: int = 2
+    """Steps that are made at the same time, each on one core. A single voice keeps two of them busy."""
 
 
 class PocketTTS:
@@ -104,7 +107,8 @@ class PocketTTS:
         self._model = model
         self._threads = StepThreads("pocket-tts", options.at_once)
         generation = await self._threads.do(partial(model.begin, "Ready.", self._default))
-        await self._threads.do(generation.next)
+        latent = await self._threads.do(generation.think)
+        await self._threads.do(partial(generation.decode, latent))
 
     async def speak(self, utterance: Utterance) -> AsyncIterator[Speech]:
         """Speak. The last mark is at the end of text and sound, those inside are estimates. Raises `EngineError`.
@@ -120,16 +124,14 @@ class PocketTTS:
         marks = SpokenMarks(utterance.text, reading)
         samples, began_at = 0, 0.0
         for piece in [] if reading.is_silent() else _cut(reading.text):
-            generation = await threads.do(partial(model.begin, piece.text, voice), first=not samples)
-            sound = _Sound(generation, utterance)
-            while (pcm := await threads.do(sound.next, first=not samples)) is not None:
-                if not pcm:
-                    continue
-                began_at = began_at or loop.time()
-                samples += len(pcm) // PCM_SAMPLE_BYTES
-                # Nobody hears faster than time passes, nor more than there is.
-                heard = min(samples, round((loop.time() - began_at) * SAMPLE_HZ))
-                yield Speech(pcm, tuple(marks.guess(heard, piece.end)))
+            begin = partial(model.begin, piece.text, voice)
+            async with closing(_frames(threads, begin, utterance, first=not samples)) as frames:
+                async for pcm in frames:
+                    began_at = began_at or loop.time()
+                    samples += len(pcm) // PCM_SAMPLE_BYTES
+                    # Nobody hears faster than time passes, nor more than there is.
+                    heard = min(samples, round((loop.time() - began_at) * SAMPLE_HZ))
+                    yield Speech(pcm, tuple(marks.guess(heard, piece.end)))
             yield Speech(b"", tuple(marks.until((Anchor(piece.last, samples), Anchor(piece.end, samples)))))
         yield Speech(b"", tuple(marks.end(samples)))
 
@@ -154,22 +156,45 @@ class PocketTTS:
                 raise SettingsError(f"engines.cascade.pocket_tts.{option}: no voice {voice!r}. There are: {there}.")
 
 
+async def _frames(
+    threads: StepThreads, begin: Callable[[], Generation], utterance: Utterance, *, first: bool
+) -> AsyncIterator[bytes]:
+    """The PCM of a piece, some 80 ms at a time, none empty. While a frame is decoded, the next is thought of."""
+    generation = await threads.do(begin, first=first)
+    sound = _Sound(generation, utterance)
+    latent = await threads.do(generation.think, first=first)
+    while latent is not None:
+        decoding = threads.begin(partial(sound.decode, latent), first=first)
+        thinking = threads.begin(generation.think)
+        try:
+            if pcm := await decoding:
+                yield pcm
+            latent = await thinking
+        finally:
+            decoding.cancel()
+            thinking.cancel()
+        first = False
+    if pcm := await threads.do(sound.rest):
+        yield pcm
+
+
 class _Sound:
-    """A piece on its way: frames at the utterance's pace and volume. `next` runs on a worker thread, one call at a time."""
+    """Latents → PCM at the utterance's pace and volume. On worker threads, one call at a time."""
 
     def __init__(self, generation: Generation, utterance: Utterance) -> None:
         self._generation = generation
         self._stretch = Stretch(utterance.speed * utterance.tone.pace)
         self._gain = utterance.tone.volume
-        self._is_over = False
 
-    def next(self) -> bytes | None:
-        """PCM of about 80 ms, `None` after the last. Empty where the rest is."""
-        if self._is_over:
-            return None
-        frame = self._generation.next()
-        self._is_over = frame is None
-        samples = self._stretch.flush() if frame is None else self._stretch.feed(frame)
+    def decode(self, latent: Any) -> bytes:
+        """The next 80 ms, or what is certain of them."""
+        return self._pcm(self._stretch.feed(self._generation.decode(latent)))
+
+    def rest(self) -> bytes:
+        """What was not certain."""
+        return self._pcm(self._stretch.flush())
+
+    def _pcm(self, samples: NDArray[np.float32]) -> bytes:
         return to_pcm16(samples, self._gain).astype("<i2").tobytes()
 
 

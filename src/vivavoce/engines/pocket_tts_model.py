@@ -94,7 +94,7 @@ class PocketModel:
 
 
 class Generation:
-    """One text being spoken. One thread at a time."""
+    """One text being spoken. One thread at a time may think, and one decode."""
 
     def __init__(self, model: PocketModel, text: str, voice: Any) -> None:
         tts, torch = model.tts, model.torch
@@ -110,6 +110,7 @@ class Generation:
         recommended = tts.model_recommended_frames_after_eos
         self._frames_after_end = guess + 2 if recommended is None else recommended
         self._frames = 0
+        self._is_fresh = True
         self._ends_at: int | None = None
         with torch.inference_mode():
             tokens = tts.flow_lm.conditioner.prepare(prompt)
@@ -125,37 +126,45 @@ class Generation:
             # Not a number stands for the beginning.
             self._latent = torch.full((1, 1, tts.flow_lm.ldim), float("nan"), dtype=tts.flow_lm.dtype)
 
-    def next(self) -> NDArray[np.float32] | None:
-        """The next 80 ms, `None` after the last. Raises `EngineError`."""
+    def think(self) -> Any:
+        """The latent of the next 80 ms, `None` after the last: the larger part of the work. Raises `EngineError`."""
         try:
             with self._model.torch.inference_mode():
-                return self._decoded() if self._think() else None
+                return self._next_latent()
         except Exception as error:
             raise _failure(error) from error
 
-    def _think(self) -> bool:
-        """Make the next latent; false if the text is over. The model says so some frames early."""
+    def decode(self, latent: Any) -> NDArray[np.float32]:
+        """The samples of a latent: of each one, in order, perhaps while the next is thought of. Raises `EngineError`."""
+        try:
+            with self._model.torch.inference_mode():
+                return self._decoded(latent)
+        except Exception as error:
+            raise _failure(error) from error
+
+    def _next_latent(self) -> Any:
+        """The model says that the text is over some frames early."""
         tts = self._model.tts
         if self._frames >= self._most_frames:
-            return False
+            return None
         self._latent, is_end = tts._run_flow_lm_and_increment_step(
             model_state=self._state, backbone_input_latents=self._latent
         )
         if self._ends_at is None and is_end.item() and self._frames >= tts._MIN_FRAMES_BEFORE_EOS:
             self._ends_at = self._frames + self._frames_after_end
         if self._ends_at is not None and self._frames >= self._ends_at:
-            return False
+            return None
         self._frames += 1
-        return True
+        return self._latent
 
-    def _decoded(self) -> NDArray[np.float32]:
+    def _decoded(self, latent: Any) -> NDArray[np.float32]:
         tts = self._model.tts
-        latent = self._latent * tts.flow_lm.emb_std + tts.flow_lm.emb_mean
-        frame = tts.mimi.decode_from_latent(latent, self._mimi_state)[0, 0]
+        frame = tts.mimi.decode_from_latent(latent * tts.flow_lm.emb_std + tts.flow_lm.emb_mean, self._mimi_state)[0, 0]
         self._model.stateful.increment_steps(tts.mimi, self._mimi_state, increment=self._mimi_steps)
         samples: NDArray[np.float32] = frame.float().numpy()
-        if self._frames == 1:
+        if self._is_fresh:
             samples[:_FADE_IN_SAMPLES] *= np.linspace(0, 1, _FADE_IN_SAMPLES, dtype=np.float32)
+            self._is_fresh = False
         return samples
 
 

@@ -36,15 +36,19 @@ class StepThreads:
             thread.start()
 
     async def do(self, step: Callable[[], T], *, first: bool = False) -> T:
-        """Have a step done, and wait for what it returns or raises. `first`: nothing of this utterance was heard yet.
+        """Have a step done, and wait for what it returns or raises: `begin`, awaited."""
+        return await self.begin(step, first=first)
 
-        When this is cancelled, a step that waits is dropped, and one that runs is left to end by itself.
+    def begin(self, step: Callable[[], T], *, first: bool = False) -> asyncio.Future[T]:
+        """Have a step done: what it will return or raise. `first`: nothing of this utterance was heard yet.
+
+        When the future is cancelled, a step that waits is dropped, and one that runs is left to end by itself.
         """
         if self._closed:
             _refuse()
         future: Future[T] = Future()
         self._steps.put((_FIRST if first else _FURTHER, next(self._order), step, future))
-        return await asyncio.wrap_future(future)
+        return asyncio.wrap_future(future)
 
     def close(self) -> None:
         """End the threads. Blocks until the steps that run are over; those that wait fail."""
