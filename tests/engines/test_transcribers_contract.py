@@ -1,6 +1,7 @@
-"""Cascades whose transcriber is a model in this process, through the checks that any engine must pass."""
+"""Cascades whose transcriber is a model in this process, through the checks that any engine must pass; and in a server."""
 
 import asyncio
+import base64
 import logging
 from collections.abc import Callable, Iterator
 
@@ -8,7 +9,9 @@ import pytest
 
 from tests.engines.contract import CHECKS, Subject
 from tests.engines.fakes import FakeChatModel, FakeSynthesizer
+from tests.engines.hearing_turns import noise
 from tests.engines.tiny_models import sherpa, whisper
+from tests.serving import send, serving, until
 from vivavoce.engine_api import Engine
 from vivavoce.engines.cascade import Cascade
 from vivavoce.engines.faster_whisper import FasterWhisper
@@ -54,3 +57,28 @@ def test_engine(
     runner.run(check(engine, subject))
     assert complaints == []
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+@pytest.mark.parametrize(("name", "said"), [("faster_whisper", "two green mice"), ("sherpa_onnx", "three pears please")])
+def test_a_server_hears_with_it(name: str, said: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    make_model, _, speech = MAKERS[name]
+    options = {"transcriber": name, name: {"model": str(make_model(tmp_path_factory.mktemp(name))), "threads": 1}}
+    cascade = {**options, "chat_model": "assistant", "synthesizer": "tests.audio_parts:Voice"}
+
+    async def scenario() -> None:
+        async with serving(engine="cascade", engines={"cascade": cascade}) as served, served.connect() as client:
+            audio = {"input": {"transcription": {"model": "any"}, "turn_detection": None}}
+            await send(client, "session.update", session={"type": "realtime", "audio": audio})
+            for pcm, words in ((speech, said), (noise(1), ""), (speech, said)):
+                for start in range(0, len(pcm), 4800):
+                    chunk = base64.b64encode(pcm[start : start + 4800]).decode()
+                    await send(client, "input_audio_buffer.append", audio=chunk)
+                await send(client, "input_audio_buffer.commit")
+                await send(client, "response.create")
+                heard = await until(client, "conversation.item.input_audio_transcription.completed")
+                assert heard["transcript"] == words
+                done = await until(client, "response.done")
+                assert done["response"]["status"] == "completed"
+                assert bool(done["response"]["output"]) == bool(words), "what nobody said is not answered"
+
+    asyncio.run(scenario())
