@@ -234,8 +234,9 @@ class Line:
         self._dropped = None
         try:
             async with asyncio.timeout(None) as self._patience:
-                while True:
+                while self._dropped is None:
                     self._owner.take(self._understood(await socket.recv()))
+                raise self._dropped
         except TimeoutError:
             raise self._dropped or EngineError("upstream_disconnected", "The connection was given up.") from None
         except ConnectionClosed as error:

@@ -176,6 +176,10 @@ class RealtimeSession:
             error = self._target.failure("upstream_timeout", "did not answer in time, or fell silent.")
             self._line.drop(error)  # Who knows what it will say later. The next turn begins anew.
             raise error from None
+        except EngineError as error:
+            if error.code == "upstream_invalid":
+                self._line.drop(error)
+            raise
         finally:
             self._abandon(answer)
 
