@@ -42,6 +42,7 @@ class Server(uvicorn.Server):
             await self.serve(sockets=[self._listener])
             watch.cancel()
             await self.state.engines.close()
+            self.state.front_ends.close()
         finally:
             self._listener.close()
             if self.state.traces is not None:

@@ -83,7 +83,7 @@ class Realtime:
         def open_runner(send: Callable[[ServerEvent], None], close: Callable[[int, str], None]) -> Runner:
             account = state.accounts.of(caller.key_id)
             observers = self._observers(setup, record)
-            return Runner(setup, engine, send=send, close=close, account=account, observers=observers)
+            return state.front_ends.runner(setup, engine, send=send, close=close, account=account, observers=observers)
 
         web_socket = WebSocket(connection, dialect, open_runner)
         record.begin(web_socket.runner, engine_name, dialect, model, caller.key_id)

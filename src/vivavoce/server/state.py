@@ -8,6 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from vivavoce.front_end.front_ends import FrontEnds
 from vivavoce.server.auth import Gate
 from vivavoce.server.client_secrets import Signer
 from vivavoce.server.engines import Engines
@@ -26,6 +27,7 @@ class ServerState(Struct, frozen=True, kw_only=True):
     gate: Gate
     signer: Signer
     engines: Engines
+    front_ends: FrontEnds
     accounts: Accounts
     sessions: Sessions
     metrics: Metrics
@@ -46,6 +48,7 @@ def make_state(settings: Settings, engines: Engines | None = None) -> ServerStat
         gate=Gate(keys, signer),
         signer=signer,
         engines=engines or Engines(settings),
+        front_ends=FrontEnds(settings),
         accounts=Accounts(settings.rate_limits),
         sessions=Sessions(settings.limits.max_sessions, settings.workers),
         metrics=Metrics(),
