@@ -13,8 +13,9 @@ import pytest
 from tests.engines.audio_upstream import base64, speaking, wav
 from tests.engines.contract import PATIENCE_SECONDS, WEATHER, Answer, Probe, user_text, with_speech
 from tests.engines.fakes import FakeTranscriber, speech
-from tests.engines.test_openai_failures import FAILURES, KEY
-from tests.engines.upstream_server import Out, Received, UpstreamServer, chunk, models, upstream
+from tests.engines.test_openai_failures import FAILURES, KEY, is_cut
+from tests.engines.upstream_server import Out, Received, UpstreamServer, chunk, models, upstream, upstream_thread
+from tests.serving import send, serving, until
 from vivavoce.audio import Encoder
 from vivavoce.engine_api import (
     Generate,
@@ -278,6 +279,13 @@ class SlowTranscriber(FakeTranscriber):
 SLOW = f"{__name__}:SlowTranscriber"
 
 
+class QuickTranscriber(FakeTranscriber):
+    """Says at once what it hears."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        super().__init__()
+
+
 def test_words_are_written_down_on_the_side_and_delay_nothing() -> None:
     async def play(scene: Scene) -> None:
         assert scene.engine.capabilities.transcribes
@@ -422,6 +430,32 @@ def test_nobody_there() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         asyncio.run(main(unused.getsockname()[1]))
+
+
+def test_over_the_socket_a_failure_is_a_failed_response_and_the_session_lives() -> None:
+    async def main(server: UpstreamServer) -> None:
+        options = {"base_url": server.url, "transcriber": f"{__name__}:QuickTranscriber"}
+        async with serving(engine="chat_audio", engines={"chat_audio": options}) as served, served.connect() as client:
+            audio = {"input": {"turn_detection": None, "transcription": {"model": "any"}}}
+            await send(client, "session.update", session={"type": "realtime", "audio": audio})
+            await send(client, "input_audio_buffer.append", audio=base64(speech("good morning " * 300)))
+            await send(client, "input_audio_buffer.commit")
+            await until(client, "conversation.item.input_audio_transcription.completed")
+            await send(client, "response.create")
+            done = (await until(client, "response.done"))["response"]
+            assert done["status"] == "completed"
+            assert done["output"][0]["content"][0]["transcript"].endswith("seconds of sound")
+            assert done["usage"]["output_token_details"]["audio_tokens"] == 20
+            server.answer = is_cut
+            await send(client, "response.create")
+            failed = (await until(client, "response.done"))["response"]
+            assert failed["status_details"]["error"]["code"] == "upstream_disconnected"
+            server.answer = speaking("openai")
+            await send(client, "response.create")
+            assert (await until(client, "response.done"))["response"]["status"] == "completed"
+
+    with upstream_thread(speaking("openai")) as server:
+        asyncio.run(main(server))
 
 
 # --- settings ---
