@@ -24,6 +24,7 @@ from transformers import (
 )
 
 HIDDEN, TALKER_HIDDEN, CODEBOOK, CODE_GROUPS, MEL_BINS = 256, 64, 64, 4, 16
+TALKER_VOCABULARY = CODEBOOK + 1024
 CODEC_EOS, CODEC_PAD, CODEC_BOS = 1030, 1034, 1035
 AUDIBLE = 0.1
 """The vocoder's RMS, full scale being 1."""
@@ -40,8 +41,8 @@ CALL = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Oslo"}}\n</t
 LONG = "Tell me about the sea. " * 8
 SPEECH = "Yes, I can hear your voice."
 
-HEARING = 0.5
-"""How loud speech is to the thinker, a word being 1."""
+LOUDNESS = {"audio_tower.proj2": 0.5, "text_projection.linear_fc2": 4.0, "hidden_projection.linear_fc2": 4.0}
+"""How much of it there is, a thing drawn at random being 1: speech to the thinker, text and speech to the talker."""
 AUDIO_TOKEN = "<|audio_pad|>"
 SPEECH_FILE = Path(__file__).parents[3] / "../shared/audio/silero-minute.wav"
 
@@ -156,7 +157,7 @@ def _config(tokenizer: PreTrainedTokenizerFast) -> Qwen3OmniMoeConfig:
         "text_config": {
             **layers,
             **experts,
-            "vocab_size": 1088,
+            "vocab_size": TALKER_VOCABULARY,
             "hidden_size": TALKER_HIDDEN,
             "intermediate_size": 64,
             "num_hidden_layers": 2,
@@ -223,7 +224,8 @@ def _draw_weights(model: Any, seed: int) -> None:
             weight.zero_()
         else:
             fan_in = 1 if "embed" in name and weight.dim() == 2 else weight[0].numel()
-            scale = fan_in**-0.5 * (HEARING if "audio_tower.proj2" in name else 1.0)
+            loudness = next((loudness for part, loudness in LOUDNESS.items() if part in name), 1.0)
+            scale = loudness * fan_in**-0.5
             weight.copy_(torch.randn(weight.shape, generator=generator) * scale)
 
 
@@ -276,20 +278,30 @@ def _read(model: Any, tokenizer: Any, text: str, heard: list[torch.Tensor]) -> t
     return model.thinker.model(inputs_embeds=inputs, attention_mask=torch.ones_like(tokens)).last_hidden_state[0], ids
 
 
-def _pieces() -> list[np.ndarray]:
+def speech(start_seconds: float, end_seconds: float) -> np.ndarray:
+    """A piece of recorded speech, 16,000 Hz."""
     with wave.open(str(SPEECH_FILE)) as file:
-        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32) / 2**15
-    seconds = [(0, 2), (5, 9.5), (12, 13.2), (20, 29), (31, 37), (40, 43)]
-    return [samples[round(start * 16_000) : round(end * 16_000)] for start, end in seconds]
+        file.setpos(round(start_seconds * 16_000))
+        samples = file.readframes(round((end_seconds - start_seconds) * 16_000))
+    return np.frombuffer(samples, "<i2").astype(np.float32) / 2**15
+
+
+def _pieces() -> list[np.ndarray]:
+    return [speech(*piece) for piece in ((0, 2), (5, 9.5), (12, 13.2), (20, 29), (31, 37), (40, 43))]
 
 
 @torch.no_grad()
 def encoded(model: Any, extractor: WhisperFeatureExtractor, samples: np.ndarray) -> torch.Tensor:
     """Features of a whole recording, by transformers' own code."""
-    mels = extractor(samples, sampling_rate=16_000, padding=True, truncation=False, return_tensors="pt")["input_features"]
-    frames = len(samples) // 160
+    mels = whole_mels(extractor, samples)
     tower = getattr(model.thinker, "audio_tower", None) or model.thinker.model.audio_tower
-    return tower(mels[0, :, :frames], feature_lens=torch.tensor([frames])).last_hidden_state
+    return tower(mels, feature_lens=torch.tensor([mels.shape[1]])).last_hidden_state
+
+
+def whole_mels(extractor: WhisperFeatureExtractor, samples: np.ndarray) -> torch.Tensor:
+    """Mels [bins, frames] of a whole recording, by transformers' own code."""
+    mels = extractor(samples, sampling_rate=16_000, padding=True, truncation=False, return_tensors="pt")["input_features"]
+    return mels[0, :, : len(samples) // 160]
 
 
 def _answer_places(ids: list[int], tokenizer: PreTrainedTokenizerFast) -> list[int]:
@@ -307,25 +319,31 @@ def _answer_places(ids: list[int], tokenizer: PreTrainedTokenizerFast) -> list[i
 
 
 @torch.no_grad()
-def _learn_to_end(model: Any, tokenizer: PreTrainedTokenizerFast) -> None:
+def _learn_to_end(model: Any, tokenizer: PreTrainedTokenizerFast, extractor: WhisperFeatureExtractor) -> None:
     """Solve the talker's end-of-speech row: high once its text has ended, low before."""
     states: list[torch.Tensor] = []
     ended: list[bool] = []
     hook = model.talker.model.register_forward_hook(lambda *call: states.append(call[-1].last_hidden_state[0, -1]))
-    for instructions, turns in DIALOGUES:
-        if instructions == "tools" or not turns[0][0]:
-            continue
-        text = tokenizer.apply_chat_template(_messages(turns[:1])[:1], add_generation_prompt=True, tokenize=False)
+    prompts = [(turns[0][0], None) for instructions, turns in DIALOGUES if turns[0][0] and instructions != "tools"]
+    for words, samples in [*prompts, *(("", piece) for piece in _pieces())]:
+        text = tokenizer.apply_chat_template(_messages(((words, ""),))[:1], add_generation_prompt=True, tokenize=False)
+        heard = {}
+        if samples is not None:
+            mels = whole_mels(extractor, samples)
+            text = text.replace(AUDIO_TOKEN, AUDIO_TOKEN * len(encoded(model, extractor, samples)))
+            heard = {"input_features": mels[None], "feature_attention_mask": torch.ones(1, mels.shape[1], dtype=torch.long)}
         ids = torch.tensor([tokenizer(text)["input_ids"]])
-        words = len(tokenizer(turns[0][1])["input_ids"])
-        frames = words + 12
-        model.generate(
+        before = len(states)
+        sequences, _ = model.generate(
             ids,
+            **heard,
             **greedy(model),
-            talker_max_new_tokens=frames,
-            talker_suppress_tokens=[*range(CODEBOOK, 1088)],
+            thinker_max_new_tokens=60,
+            talker_max_new_tokens=60,
+            talker_suppress_tokens=[*range(CODEBOOK, TALKER_VOCABULARY)],
         )
-        ended += [step > words for step in range(frames)]
+        words_said = sequences.shape[1] - ids.shape[1] - 1
+        ended += [step > words_said for step in range(len(states) - before)]
     hook.remove()
     known = torch.stack(states)
     wanted = torch.where(torch.tensor(ended), 40.0, -40.0)
@@ -360,7 +378,7 @@ def make(folder: Path, seed: int = 0) -> Path:
         _draw_weights(model, seed)
     extractor = WhisperFeatureExtractor(feature_size=MEL_BINS, chunk_length=300, return_attention_mask=True)
     _learn_dialogues(model, tokenizer, extractor)
-    _learn_to_end(model, tokenizer)
+    _learn_to_end(model, tokenizer, extractor)
     _make_audible(model.code2wav)
     model.generation_config = GenerationConfig(eos_token_id=model.config.im_end_token_id)
     model.save_pretrained(folder)

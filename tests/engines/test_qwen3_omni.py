@@ -1,0 +1,432 @@
+"""Qwen3-Omni, streamed: what it says is what transformers' `generate()` says, and it never waits for a whole.
+
+Everything runs on a tiny model (`tiny_models/qwen3_omni.py`), loaded by the real loading code.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import Qwen3OmniMoeForConditionalGeneration, WhisperFeatureExtractor
+
+from tests.engines.tiny_models import qwen3_omni as tiny
+from vivavoce.engines.qwen_omni import qwen3
+from vivavoce.engines.qwen_omni.family import AudioBlock, Ear, Entry, LoadOptions, Manner, common_prefix
+from vivavoce.engines.qwen_omni.qwen3_conversation import Qwen3Conversation
+from vivavoce.engines.qwen_omni.qwen3_vocoder import Vocoder, lost_samples
+from vivavoce.engines.qwen_omni.sampling import Sampling, choose
+
+GREEDY = Manner(voice="ethan", temperature=0.0, greedy_speech=True, max_text_tokens=60, max_frames=200)
+SPEECH_HZ = 16_000
+FRAME = 1_920
+AUDIO = {"role": "user", "content": [{"type": "audio"}]}
+
+
+@cache
+def family() -> qwen3.Qwen3Omni:
+    return qwen3.load(tiny.folder(), LoadOptions(device="cpu", threads=1))
+
+
+@cache
+def reference() -> Any:
+    """The same weights, loaded a second time, for `generate()` alone."""
+    return Qwen3OmniMoeForConditionalGeneration.from_pretrained(tiny.folder()).eval()
+
+
+@cache
+def extractor() -> WhisperFeatureExtractor:
+    return WhisperFeatureExtractor.from_pretrained(tiny.folder())
+
+
+def heard(samples: np.ndarray, chunk: int = 3_333) -> Ear:
+    """Speech, fed in chunks and encoded as it comes, then completed."""
+    ear = family().ear()
+    for start in range(0, len(samples), chunk):
+        ear.feed(samples[start : start + chunk])
+        while ear.encode():
+            pass
+    while ear.encode(final=True):
+        pass
+    return ear
+
+
+def prompt(messages: Sequence[dict[str, Any]], ears: Sequence[Ear] = (), tools: Sequence[Any] = ()) -> list[Entry]:
+    pieces = family().render(messages, tools, answer=True).split(family().audio_token)
+    found: list[Entry] = list(family().encode(pieces[0]))
+    for ear, piece in zip(ears, pieces[1:], strict=True):
+        found += [*ear.blocks, *family().encode(piece)]
+    return found
+
+
+def ids(entries: Sequence[Entry]) -> list[int]:
+    audio = reference().config.thinker_config.audio_token_id
+    return [
+        token for entry in entries for token in ([audio] * entry.positions if isinstance(entry, AudioBlock) else [entry])
+    ]
+
+
+def read(conversation: Any, entries: Sequence[Entry], at_once: int = 7) -> None:
+    """Cut the conversation to what it shares with the prompt, and read the rest in slices."""
+    known = min(common_prefix(conversation.entries, entries), len(entries) - 1)
+    conversation.crop(known)
+    for start in range(known, len(entries), at_once):
+        conversation.extend(entries[start : start + at_once])
+
+
+class Made:
+    """An answer, whole."""
+
+    def __init__(self, conversation: Any, manner: Manner = GREEDY) -> None:
+        self.tokens: list[int] = []
+        self.pieces: list[bytes] = []
+        self.first_sound_step = 0
+        self.steps = 0
+        with collected_codes() as frames:
+            answer = conversation.answer(manner)
+            done = False
+            while not done:
+                step = answer.step()
+                self.steps += 1
+                self.tokens += [] if step.token is None else [step.token]
+                if step.pcm:
+                    self.first_sound_step = self.first_sound_step or self.steps
+                    self.pieces.append(step.pcm)
+                done = step.done
+            answer.close()
+        self.reason = step.reason
+        self.codes = torch.stack(frames, -1) if frames else torch.empty(0)
+
+    @property
+    def pcm(self) -> np.ndarray:
+        return np.frombuffer(b"".join(self.pieces), "<i2").astype(np.float32) / 32_767
+
+
+@contextmanager
+def collected_codes() -> Iterator[list[torch.Tensor]]:
+    """The codes of each frame that reaches a vocoder."""
+    frames: list[torch.Tensor] = []
+    push = Vocoder.push
+
+    def listening(self: Vocoder, codes: torch.Tensor, *, hurry: bool = False) -> bytes:
+        frames.append(codes)
+        return push(self, codes, hurry=hurry)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Vocoder, "push", listening)
+        yield frames
+
+
+@contextmanager
+def counted(module: Any, size: Callable[..., int] = lambda *_: 1) -> Iterator[list[int]]:
+    """How often a module ran while the block did; `size` says how much each time."""
+    sizes: list[int] = []
+    hook = module.register_forward_pre_hook(lambda _, args, kwargs: sizes.append(size(args, kwargs)), with_kwargs=True)
+    try:
+        yield sizes
+    finally:
+        hook.remove()
+
+
+def generated(entries: Sequence[Entry], recordings: Sequence[np.ndarray] = (), **limits: int) -> tuple[list[int], Any, Any]:
+    """What `generate()` makes of it: tokens without the end's, codes [1, groups, frames], samples."""
+    model = reference()
+    tokens = torch.tensor([ids(entries)])
+    inputs: dict[str, Any] = {"attention_mask": torch.ones_like(tokens)}
+    if recordings:
+        mels = [tiny.whole_mels(extractor(), recording) for recording in recordings]
+        longest = max(mel.shape[1] for mel in mels)
+        inputs["input_features"] = torch.stack([torch.nn.functional.pad(mel, (0, longest - mel.shape[1])) for mel in mels])
+        inputs["feature_attention_mask"] = torch.stack([(torch.arange(longest) < mel.shape[1]).long() for mel in mels])
+    codes = []
+    decode = model.code2wav.chunked_decode
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            model.code2wav, "chunked_decode", lambda heard, **sizes: (codes.append(heard), decode(heard, **sizes))[1]
+        )
+        limits = {"thinker_max_new_tokens": 60, "talker_max_new_tokens": 201, **limits}
+        sequences, samples = model.generate(tokens, **inputs, **tiny.greedy(model), **limits)
+    answer = sequences[0, tokens.shape[1] :].tolist()
+    end = model.config.im_end_token_id
+    return answer[: answer.index(end)] if end in answer else answer, codes[0], samples[0, 0].numpy()
+
+
+# --- the same as generate() ---
+
+
+def test_text_codes_and_sound_equal_those_of_generate_over_two_turns():
+    recordings = [tiny.speech(10, 20.3), tiny.speech(20, 23.1)]
+    ears = [heard(recording) for recording in recordings]
+    conversation = family().open()
+    messages: list[dict[str, Any]] = []
+    for turn in range(2):
+        messages.append(AUDIO)
+        wanted = prompt(messages, ears[: turn + 1])
+        read(conversation, wanted)
+        made = Made(conversation)
+        tokens, codes, samples = generated(wanted, recordings[: turn + 1])
+        assert made.tokens == tokens
+        assert made.codes.shape[-1] > 4
+        assert torch.equal(made.codes, codes)
+        assert made.reason == "completed"
+        assert len(made.pcm) == len(samples)
+        assert np.abs(made.pcm - samples).max() < 1e-3
+        messages.append({"role": "assistant", "content": family().decode(made.tokens)})
+    assert len(ears[0].blocks) == 2
+
+
+def test_what_was_heard_decides_what_is_said_aloud():
+    """The comparison above could not fail if speech did not matter."""
+    codes = []
+    for recording in (tiny.speech(45, 49), tiny.speech(50, 56)):
+        conversation = family().open()
+        read(conversation, prompt([AUDIO], [heard(recording)]))
+        codes.append(Made(conversation).codes)
+    assert codes[0].shape != codes[1].shape or not torch.equal(codes[0], codes[1])
+
+
+@pytest.mark.parametrize("voice", ["ethan", "chelsie"])
+def test_limits_and_voices_are_those_of_generate(voice):
+    wanted = prompt([{"role": "user", "content": tiny.LONG}])
+    conversation = family().open()
+    read(conversation, wanted, at_once=1_000)
+    made = Made(conversation, Manner(voice=voice, temperature=0.0, greedy_speech=True, max_text_tokens=12, max_frames=9))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiny, "greedy", lambda model, ask=tiny.greedy: {**ask(model), "speaker": voice})
+        tokens, codes, _ = generated(wanted, thinker_max_new_tokens=12, talker_max_new_tokens=10)
+    assert made.tokens == tokens
+    assert len(tokens) == 12
+    assert torch.equal(made.codes, codes)
+    assert made.codes.shape[-1] == 9
+    assert made.reason == "max_output_tokens"
+
+
+def test_conversations_share_nothing():
+    """Two answers, a step of each in turn, are what they are alone."""
+    prompts = [prompt([{"role": "user", "content": "one apple"}]), prompt([AUDIO], [heard(tiny.speech(5, 9))])]
+    alone = []
+    for wanted in prompts:
+        conversation = family().open()
+        read(conversation, wanted)
+        alone.append(Made(conversation))
+    answers = []
+    for wanted in prompts:
+        conversation = family().open()
+        read(conversation, wanted)
+        answers.append(conversation.answer(GREEDY))
+    told: list[list[int]] = [[], []]
+    sounds = [b"", b""]
+    running = {0, 1}
+    while running:
+        for number in sorted(running):
+            step = answers[number].step()
+            told[number] += [] if step.token is None else [step.token]
+            sounds[number] += step.pcm
+            if step.done:
+                running.remove(number)
+    assert told == [made.tokens for made in alone]
+    assert sounds == [b"".join(made.pieces) for made in alone]
+
+
+def test_a_cropped_conversation_is_a_shorter_one():
+    ears = [heard(tiny.speech(0, 3)), heard(tiny.speech(12, 14))]
+    first, second = prompt([AUDIO], ears[:1]), prompt([AUDIO], ears[1:])
+    used: Qwen3Conversation = family().open()
+    read(used, first)
+    Made(used)
+    read(used, second)
+    fresh: Qwen3Conversation = family().open()
+    read(fresh, second, at_once=100)
+    assert used.entries == fresh.entries
+    assert torch.allclose(used.scores, fresh.scores, atol=1e-4)
+    assert torch.equal(Made(used).codes, Made(fresh).codes)
+
+
+# --- hearing ---
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.99, 1.0, 2.7, 8.0, 8.5, 9.0, 17.31])
+def test_features_equal_those_of_the_whole_recording(seconds):
+    samples = tiny.speech(20, 20 + seconds)
+    features = torch.cat([block.features for block in heard(samples).blocks])
+    whole = tiny.encoded(reference(), extractor(), samples)
+    assert features.shape == whole.shape
+    assert torch.allclose(features, whole, atol=1e-5)
+
+
+def test_shorter_blocks_would_not_be_exact():
+    """Why 8 s: the encoder attends that far."""
+    samples = tiny.speech(20, 28)
+    pieces = [tiny.encoded(reference(), extractor(), samples[start : start + 32_000]) for start in range(0, 128_000, 32_000)]
+    whole = tiny.encoded(reference(), extractor(), samples)
+    assert torch.cat(pieces).shape == whole.shape
+    assert not torch.allclose(torch.cat(pieces), whole, atol=1e-3)
+
+
+def test_a_closed_block_is_encoded_while_the_user_speaks():
+    ear = family().ear()
+    ear.feed(tiny.speech(20, 28))
+    assert not ear.encode()
+    assert not ear.blocks
+    ear.feed(tiny.speech(28, 28.01))
+    assert not ear.encode()
+    assert [block.positions for block in ear.blocks] == [104]
+
+
+def test_only_what_lies_below_the_new_floor_is_encoded_again():
+    """Somebody gets louder: blocks with silence in them change, and blocks without stay the same object."""
+    noise = np.random.default_rng(3).normal(0, 0.05, 9 * SPEECH_HZ).astype(np.float32)
+    quiet = np.concatenate((noise[: 4 * SPEECH_HZ], np.zeros(4 * SPEECH_HZ, np.float32)))
+    loud = (noise * 16).clip(-1, 1)
+    samples = np.concatenate((noise[: 8 * SPEECH_HZ], quiet, loud))
+    ear = family().ear()
+    ear.feed(samples[: 17 * SPEECH_HZ])
+    while ear.encode():
+        pass
+    before = list(ear.blocks)
+    ear.feed(samples[17 * SPEECH_HZ :])
+    while ear.encode(final=True):
+        pass
+    assert len(before) == 2
+    assert ear.blocks[0] is before[0]
+    assert ear.blocks[1] is not before[1]
+    whole = tiny.encoded(reference(), extractor(), samples)
+    assert torch.allclose(torch.cat([block.features for block in ear.blocks]), whole, atol=1e-5)
+
+
+# --- streaming ---
+
+
+def test_the_first_sound_takes_the_same_steps_however_long_the_answer():
+    steps, runs = [], []
+    for words in ("one apple", tiny.LONG):
+        conversation = family().open()
+        read(conversation, prompt([{"role": "user", "content": words}]))
+        parts = family()._parts
+        with counted(parts.thinker) as thinker, counted(parts.talker.model) as talker, counted(parts.code2wav) as vocoder:
+            answer = conversation.answer(GREEDY)
+            count = 1
+            while not answer.step().pcm:
+                count += 1
+            answer.close()
+        steps.append(count)
+        runs.append((len(thinker), len(talker), len(vocoder)))
+    assert steps == [5, 5]
+    assert runs == [(5, 5, 1), (5, 5, 1)]
+
+
+def test_sound_leaves_in_chunks_of_4_and_25_frames():
+    conversation = family().open()
+    read(conversation, prompt([{"role": "user", "content": tiny.LONG}]))
+    made = Made(conversation)
+    frames = made.codes.shape[-1]
+    lost = lost_samples(reference().code2wav)
+    assert lost == 555
+    assert frames > 29
+    samples = [len(piece) // 2 for piece in made.pieces]
+    assert samples[:2] == [4 * FRAME - lost, 25 * FRAME]
+    assert sum(samples) == frames * FRAME - lost
+
+
+def test_frames_leave_early_where_the_listener_would_run_dry():
+    conversation = family().open()
+    read(conversation, prompt([{"role": "user", "content": tiny.LONG}]))
+    answer = conversation.answer(GREEDY)
+    samples = [len(answer.step(hurry=True).pcm) // 2 for _ in range(17)]
+    assert [place for place, count in enumerate(samples) if count] == [4, 8, 12, 16]
+    answer.close()
+
+
+def test_joined_chunks_are_one_whole_decode():
+    """Exactly so for the vocoder's convolutions, which 25 frames of context cover; its attention reaches further."""
+    code2wav = Qwen3OmniMoeForConditionalGeneration.from_pretrained(tiny.folder()).code2wav.eval()
+    codes = torch.randint(0, tiny.CODEBOOK, (1, tiny.CODE_GROUPS, 90), generator=torch.Generator().manual_seed(5))
+    with torch.inference_mode():
+        whole = code2wav(codes)[0, 0].numpy()
+        exact = 29 * FRAME - 555  # as long as the context holds everything that was before
+        assert np.abs(_in_chunks(code2wav, codes)[:exact] - whole[:exact]).max() < 1e-4
+        for name, weight in code2wav.named_parameters():
+            if "layer_scale" in name:
+                weight.zero_()
+        whole = code2wav(codes)[0, 0].numpy()
+        joined = _in_chunks(code2wav, codes)
+    assert len(joined) == len(whole) == 90 * FRAME - 555
+    assert np.abs(joined - whole).max() < 1e-4
+    assert np.sqrt(np.mean(whole**2)) > 0.02
+
+
+def _in_chunks(code2wav: Any, codes: torch.Tensor) -> np.ndarray:
+    vocoder = Vocoder(code2wav)
+    pieces = [vocoder.push(frame) for frame in codes.unbind(-1)]
+    return np.frombuffer(b"".join([*pieces, vocoder.flush()]), "<i2").astype(np.float32) / 32_767
+
+
+# --- calls, text ---
+
+
+def test_a_call_never_starts_the_talker():
+    conversation = family().open()
+    read(conversation, prompt([{"role": "user", "content": "What is the weather in Oslo?"}], tools=[tiny.WEATHER_TOOL]))
+    with counted(family()._parts.talker.model) as talker, counted(family()._parts.code2wav) as vocoder:
+        made = Made(conversation)
+    assert made.tokens[0] == family().tool_call_token
+    assert family().decode(made.tokens) == tiny.CALL
+    assert (talker, vocoder, made.pieces) == ([], [], [])
+
+
+def test_speech_ends_where_a_call_begins():
+    """A call behind words: the words are spoken as if they were all, and the call is not."""
+    spoken = prompt([{"role": "user", "content": "one apple"}])
+    conversation = family().open()
+    read(conversation, spoken)
+    alone = Made(conversation)
+    script = iter([*alone.tokens, family().tool_call_token, *family().encode("{}"), family()._parts.im_end_id])
+    read(conversation, spoken)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vivavoce.engines.qwen_omni.qwen3_answer.choose", _scripted(script))
+        made = Made(conversation)
+    assert len(made.tokens) > len(alone.tokens)
+    assert torch.equal(made.codes, alone.codes)
+
+
+def _scripted(script: Iterator[int]) -> Callable[..., torch.Tensor]:
+    """Lets the thinker say what the script says; the talker chooses for itself."""
+
+    def chosen(scores: torch.Tensor, sampling: Sampling, *rest: Any) -> torch.Tensor:
+        return choose(scores, sampling, *rest) if rest else torch.tensor([[next(script)]])
+
+    return chosen
+
+
+def test_text_alone_leaves_the_talker_alone():
+    conversation = family().open()
+    with counted(family()._parts.talker.model) as talker:
+        read(conversation, prompt([{"role": "user", "content": "one apple"}]))
+        made = Made(conversation, Manner(temperature=0.0))
+    assert family().decode(made.tokens) == "You have one apple."
+    assert (talker, made.pieces) == ([], [])
+
+
+# --- sampling ---
+
+
+def test_tokens_are_drawn_as_transformers_draws_them():
+    from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+    from transformers.generation.logits_process import RepetitionPenaltyLogitsProcessor
+
+    generator = torch.Generator().manual_seed(2)
+    scores = torch.randn((1, 200), generator=generator) * 4
+    said = torch.tensor([[3, 7, 7, 150]])
+    rules = LogitsProcessorList(
+        [RepetitionPenaltyLogitsProcessor(1.3), TemperatureLogitsWarper(0.7), TopKLogitsWarper(40), TopPLogitsWarper(0.8)]
+    )
+    expected = rules(said, scores.clone()).softmax(-1)
+    seen: list[torch.Tensor] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "multinomial", lambda odds, count: (seen.append(odds), odds.argmax(-1, keepdim=True))[1])
+        choose(scores, Sampling(temperature=0.7, top_k=40, top_p=0.8, repetition_penalty=1.3), said)
+    assert torch.allclose(seen[0], expected, atol=1e-6)
+    assert int(choose(scores, Sampling(temperature=0), suppressed=scores.argmax(-1))) != int(scores.argmax())
