@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -9,6 +10,10 @@ from typing import Any
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
+
+quiet = logging.getLogger("tests.realtime_upstream_server")
+quiet.setLevel(logging.WARNING)
+"""What a server writes down of a key is its own affair; here it would look like ours."""
 
 Behave = Callable[["Upstream"], Awaitable[None]]
 
@@ -98,7 +103,8 @@ async def fake_server(behave: Behave) -> AsyncIterator[FakeServer]:
     """The server, in this event loop."""
     fake = FakeServer(behave)
     server: Server
-    async with serve(fake.handle, "127.0.0.1", 0, process_request=fake.check, compression=None, close_timeout=0.2) as server:
+    options: dict[str, Any] = {"compression": None, "close_timeout": 0.2, "logger": quiet}
+    async with serve(fake.handle, "127.0.0.1", 0, process_request=fake.check, **options) as server:
         fake.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
         yield fake
 

@@ -247,6 +247,61 @@ def test_a_stop_before_the_server_has_begun_is_told_as_soon_as_it_has() -> None:
     scene(play, behave)
 
 
+def test_a_server_that_is_out_of_step_is_told_from_the_beginning() -> None:
+    async def behave(upstream: Upstream) -> None:
+        await upstream.begin()
+        await upstream.speak("One two three", b64encode(bytes(48_000)).decode())
+        await upstream.done()
+        cut = await upstream.next("conversation.item.truncate")
+        await upstream.say("error", error={"code": "invalid_value", "message": "Too short.", "event_id": cut["event_id"]})
+        await upstream.next("never")
+
+    async def play(scene: Scene) -> None:
+        await scene.ask()
+        scene.server.behave = answers
+        half = OutputAudioPart(transcript="One", audio=bytes(16_000))
+        past = Message(id="item_a", role="assistant", content=(half,))
+        answer = await scene.ask(HELLO, past, user_text_as("item_2", "go on"))
+        assert (answer.transcript, answer.end) == ("Hello.", GenerationDone("resp_2"))
+        assert len(scene.server.handshakes) == 2
+        told = [event["item"] for event in scene.server.seen if event["type"] == "conversation.item.create"][-3:]
+        assert [item["id"] for item in told] == ["item_user", "item_a", "item_2"]
+        assert told[1]["content"] == [{"type": "output_text", "text": "One"}]
+
+    scene(play, behave)
+
+
+def test_two_messages_in_a_row_are_one_of_ours() -> None:
+    async def behave(upstream: Upstream) -> None:
+        await upstream.begin()
+        await upstream.speak("Let me see.", item_id="item_1")
+        await upstream.speak("It is sunny.", item_id="item_2")
+        await upstream.done()
+
+    async def play(scene: Scene) -> None:
+        assert (await scene.ask()).transcript == "Let me see. It is sunny."
+
+    scene(play, behave)
+
+
+def test_a_server_that_says_not_when_an_item_begins() -> None:
+    async def behave(upstream: Upstream) -> None:
+        while True:
+            await upstream.begin()
+            at = {"response_id": "theirs", "item_id": "item_x"}
+            await upstream.say("response.output_audio_transcript.delta", delta="Hello.", **at)
+            await upstream.say("response.output_audio.delta", delta="AAAA", **at)
+            await upstream.done()
+
+    async def play(scene: Scene) -> None:
+        first = await scene.ask()
+        past = Message(id="item_a", role="assistant", content=(OutputAudioPart(transcript="Hello.", audio=first.pcm),))
+        await scene.ask(HELLO, past, user_text_as("item_2", "go on"))
+        assert scene.said.count("conversation.item.create") == 2, "what it said itself it is not told"
+
+    scene(play, behave)
+
+
 def test_calls_that_are_told_only_when_they_are_whole() -> None:
     async def behave(upstream: Upstream) -> None:
         await upstream.begin()
@@ -427,7 +482,7 @@ FAILURES: dict[Any, str] = {
 
 @pytest.mark.parametrize("failing", FAILURES, ids=lambda failing: failing.__name__)
 def test_a_failure_is_one_event_and_the_next_turn_is_answered(failing: Any, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, "vivavoce")
+    caplog.set_level(logging.DEBUG)
 
     async def bad(upstream: Upstream) -> None:
         await failing(upstream)

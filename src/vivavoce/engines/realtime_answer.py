@@ -16,6 +16,10 @@ from vivavoce.engines.streaming import GenerationEvent
 from vivavoce.protocol.errors import EngineError
 
 
+class OutOfStep(EngineError):
+    """The server refused to be told something: its conversation is not what we think it is."""
+
+
 class ServerAnswer:
     """What was asked, and what comes of it. Events come in by `put`, in order."""
 
@@ -55,7 +59,7 @@ class ServerAnswer:
             async with asyncio.timeout_at(deadline):
                 event = await self._events.get()
             if isinstance(event, EngineError):
-                raise EngineError(event.code, event.message)
+                raise type(event)(event.code, event.message)
             yield event
             if event.type == "response.done":
                 return
@@ -69,10 +73,16 @@ class Telling:
     def __init__(self, request: Generate, target: Target) -> None:
         self._answer = SpokenAnswer(request)
         self._target = target
+        self._spoken = "audio" in request.modalities
         self._now = asyncio.get_running_loop().time
         self._calls: dict[str, str] = {}
         """Calls that were told, by the server's item, and their `call_id`s."""
         self._has_arguments: set[str] = set()
+
+    @property
+    def said_something(self) -> bool:
+        """The client heard of it."""
+        return self._answer.said_something
 
     def tell(self, event: Received) -> Iterator[GenerationEvent]:
         """The events to emit. Raises `EngineError`."""
@@ -99,6 +109,8 @@ class Telling:
 
     def _item(self, item: ServerItem, *, is_whole: bool) -> Iterator[GenerationEvent]:
         """A call begins; or is whole, for servers that say so only then."""
+        if item.type == "message" and not is_whole and self._spoken:
+            yield from self._answer.words(" ")  # Two messages in a row are one of ours.
         if item.type != "function_call" or not item.name:
             return
         if item.id not in self._calls:

@@ -27,6 +27,10 @@ from vivavoce.protocol.errors import EngineError
 
 logger = logging.getLogger(__name__)
 
+_quiet = logging.getLogger(f"{__name__}.socket")
+_quiet.setLevel(logging.WARNING)
+"""For the library: at `debug` it would log the handshake, key included."""
+
 _PING_SECONDS: Final = 20.0
 _CLOSE_SECONDS: Final = 1.0
 _LARGEST_FRAME_BYTES: Final = 32 * 2**20
@@ -50,6 +54,9 @@ class Target(Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     connect_seconds: float = 5.0
     tls: ssl.SSLContext | None = None
+
+    def __repr__(self) -> str:
+        return f"Target({self.base_url!r})"
 
     @property
     def address(self) -> str:
@@ -75,6 +82,7 @@ class Target(Struct, frozen=True, kw_only=True):
                 compression=None,
                 proxy=None if here else True,
                 ssl=self.tls,
+                logger=_quiet,
             )
         except InvalidStatus as refused:
             raise self._refusal(refused) from None

@@ -20,7 +20,7 @@ from msgspec import UNSET, Struct
 from vivavoce.audio import bytes_to_samples, ms_to_samples, samples_to_ms
 from vivavoce.engines.chat_messages import call_id
 from vivavoce.engines.history import words_of
-from vivavoce.engines.realtime_wire import is_sayable
+from vivavoce.engines.realtime_wire import Dialect, Event, is_sayable, item_create
 from vivavoce.protocol.objects import PCM, FunctionCall, InputAudioPart, Item, Message, OutputAudioPart
 
 ROOT: Final = "root"
@@ -111,7 +111,7 @@ class Mirror:
             self._entries.append(Entry(theirs=[theirs], call_id=call_id, spoken=None if call_id else [Spoken(theirs)]))
 
     def grew(self, theirs: str, samples: int, words: str, content_index: int) -> None:
-        """More of an answer."""
+        """More of an answer. A server need not have said that the item began."""
         for entry in reversed(self._entries):
             for part in entry.spoken or ():
                 if part.theirs == theirs:
@@ -119,6 +119,8 @@ class Mirror:
                     part.content_index = content_index if samples else part.content_index
                     entry.words += words
                     return
+        if theirs:
+            self._entries.append(Entry(theirs=[theirs], spoken=[Spoken(theirs, samples, content_index)], words=words))
 
     def steps(self, items: Sequence[Item]) -> list[Step]:
         """What makes the server's items those of a snapshot, in order. The mirror is as if it were done."""
@@ -170,6 +172,28 @@ class Mirror:
             return []
         entry.theirs = [their_id(_id(item))]
         return [Create(item, entry.theirs[0], None if is_last else before)]
+
+
+def told(steps: Iterable[Step], dialect: Dialect) -> list[Event]:
+    """The steps as events. Sound takes a while."""
+    found: list[Event] = []
+    for step in steps:
+        match step:
+            case Create(item, theirs, after):
+                found.append(item_create(item, theirs, after, dialect))
+            case Delete(theirs):
+                found.append({"type": "conversation.item.delete", "item_id": theirs})
+            case Truncate(theirs, index, end_ms):
+                place = {"item_id": theirs, "content_index": index, "audio_end_ms": end_ms}
+                found.append({"type": "conversation.item.truncate", **place})
+    return found
+
+
+def have_sound(steps: Iterable[Step]) -> bool:
+    """There is speech to convert."""
+    items = [step.item for step in steps if isinstance(step, Create)]
+    parts = [part for item in items if isinstance(item, Message) for part in item.content]
+    return any(isinstance(part, InputAudioPart) and part.audio is not UNSET for part in parts)
 
 
 def their_id(ours: str) -> str:

@@ -7,20 +7,17 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import UNSET
-
 from vivavoce.audio import Decoder
 from vivavoce.engine_api import Emit, EngineCommand, Generate, Listen, StopListening, Transcribe
-from vivavoce.engines.realtime_answer import ServerAnswer, Telling, failure_of
+from vivavoce.engines.realtime_answer import OutOfStep, ServerAnswer, Telling, failure_of
 from vivavoce.engines.realtime_line import Line, Target
-from vivavoce.engines.realtime_mirror import Create, Delete, Entry, Mirror, Step
+from vivavoce.engines.realtime_mirror import Entry, Mirror, have_sound, told
 from vivavoce.engines.realtime_speech import Speech, UserWords
 from vivavoce.engines.realtime_wire import (
     METADATA_KEY,
     Event,
     Received,
     SessionWish,
-    item_create,
     response_create,
     session_change,
     session_start,
@@ -164,11 +161,22 @@ class RealtimeSession:
 
     async def _generate(self, request: Generate) -> AsyncIterator[GenerationEvent]:
         """Answer, as the server's events arrive. Raises `EngineError`."""
+        telling = Telling(request, self._target)
+        try:
+            async with closing(self._answer(request, telling)) as outputs:
+                async for output in outputs:
+                    yield output
+        except OutOfStep:
+            if telling.said_something:
+                raise
+            async with closing(self._answer(request, telling)) as outputs:  # On a new connection, from the beginning.
+                async for output in outputs:
+                    yield output
+
+    async def _answer(self, request: Generate, telling: Telling) -> AsyncIterator[GenerationEvent]:
         answer = await self._ask(request)
         try:
-            telling = Telling(request, self._target)
-            events = answer.events(self._options.first_seconds, self._options.silence_seconds)
-            async with closing(events):
+            async with closing(answer.events(self._options.first_seconds, self._options.silence_seconds)) as events:
                 async for event in events:
                     for output in telling.tell(event):
                         yield output
@@ -212,7 +220,7 @@ class RealtimeSession:
             if self._options.out_of_band and not current.is_unwanted:
                 return True
             try:
-                async with asyncio.timeout(self._options.silence_seconds):
+                async with asyncio.timeout(self._options.silence_seconds if current.is_unwanted else None):
                     await current.over.wait()
             except TimeoutError:
                 error = self._target.failure("upstream_timeout", "does not end an answer that was cancelled.")
@@ -231,17 +239,19 @@ class RealtimeSession:
             await self._committed()
         steps = self._mirror.steps(request.items)
         epoch = self._line.epoch
-        events = await asyncio.to_thread(self._in_words, steps) if _take_long(steps) else self._in_words(steps)
+        dialect = self._options.dialect
+        events = await asyncio.to_thread(told, steps, dialect) if have_sound(steps) else told(steps, dialect)
         self._check(epoch)
         for event in events:
             self._send(event, "mirror")
-        voice = {"voice": self._voice(request.voice)} if "voice" not in self._told else {}
+        first_voice = "voice" not in self._told and "audio" in request.modalities
+        voice = {"voice": self._voice(request.voice)} if first_voice else {}
         self._change(instructions=request.instructions, tools=tools_of(request), speed=request.speed, **voice)
 
     def _check(self, epoch: int) -> None:
         """Raises `EngineError` where the connection of that time is gone."""
         if epoch != self._line.epoch or not self._line.is_open:
-            raise EngineError(self._lost.code, self._lost.message)
+            raise type(self._lost)(self._lost.code, self._lost.message)
 
     async def _committed(self) -> None:
         """Wait until the server has told the ids of all that was committed. Raises `EngineError`."""
@@ -252,19 +262,6 @@ class RealtimeSession:
             error = self._target.failure("upstream_timeout", "does not confirm what it heard.")
             self._line.drop(error)
             raise error from None
-
-    def _in_words(self, steps: Sequence[Step]) -> list[Event]:
-        found: list[Event] = []
-        for step in steps:
-            match step:
-                case Create(item, theirs, after):
-                    found.append(item_create(item, theirs, after, self._options.dialect))
-                case Delete(theirs):
-                    found.append({"type": "conversation.item.delete", "item_id": theirs})
-                case _:
-                    place = {"content_index": step.content_index, "audio_end_ms": step.audio_end_ms}
-                    found.append({"type": "conversation.item.truncate", "item_id": step.theirs, **place})
-        return found
 
     def _response_create(self, request: Generate, items: Sequence[Item] | None) -> Event:
         voice = self._voice(request.voice)
@@ -381,13 +378,9 @@ class RealtimeSession:
         if answer is not None:
             self._asked.remove(answer)
             answer.put(failure)
-        elif kind in ("mirror", "commit", "session"):
-            self._line.drop(failure)  # It is not where we think it is: begin anew.
+        elif kind in ("mirror", "commit"):
+            self._line.drop(OutOfStep(failure.code, failure.message))
+        elif kind == "session":
+            self._line.drop(failure)
         else:
             self._said_last = failure
-
-
-def _take_long(steps: Sequence[Step]) -> bool:
-    """There is sound to convert."""
-    parts = [part for step in steps if isinstance(step, Create) for part in getattr(step.item, "content", ())]
-    return any(getattr(part, "audio", UNSET) is not UNSET for part in parts)
