@@ -1,10 +1,8 @@
 """Whisper in the process: a tiny model that hears tones as words, through the real library."""
 
 import asyncio
-import subprocess
-import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,13 +10,13 @@ import faster_whisper
 import numpy as np
 import pytest
 
-from tests.engines.hearing_turns import Turn, heard, noise, silence
+from tests.engines.hearing_turns import Turn, heard, noise, recorded, silence
 from tests.engines.tiny_models.whisper import INVENTED, make_whisper, speech
 from vivavoce.audio import Encoder, to_pcm
 from vivavoce.engines.faster_whisper import FasterWhisper
 from vivavoce.engines.loudness import RATE_HZ
 from vivavoce.engines.parts import Hints
-from vivavoce.protocol.errors import EngineError, SettingsError
+from vivavoce.protocol.errors import EngineError
 from vivavoce.protocol.objects import AudioFormat
 
 
@@ -136,6 +134,18 @@ def test_what_no_pause_closes_is_heard_at_the_end(folder: Path, gate: Gate) -> N
             gate.calls.clear()
             assert await heard(transcriber, speech("two green mice") + noise(31, loudness=400)) == "two green mice"
             assert [call["without_timestamps"] for call in gate.calls] == [False]
+
+    asyncio.run(scenario())
+
+
+def test_a_voice_in_one_window_is_no_witness_for_another(folder: Path) -> None:
+    """The model says the same of the voice, which has no tones, and of the noise. In one of them somebody speaks."""
+
+    async def scenario() -> None:
+        async with started(folder) as transcriber:
+            voice = recorded("hello-world.wav")
+            assert await heard(transcriber, voice + noise(2)) == INVENTED
+            assert await heard(transcriber, voice + noise(33)) == INVENTED
 
     asyncio.run(scenario())
 
@@ -326,63 +336,3 @@ def test_log_probabilities_are_of_the_words(folder: Path) -> None:
             assert bytes(transcript.logprobs[0].bytes) == b" two"
 
     asyncio.run(scenario())
-
-
-# --- what cannot work ---
-
-
-def damaged(folder: Path, name: str, data: bytes | None) -> Path:
-    """A copy of the model with one file missing or broken."""
-    copy = folder.with_name(f"without-{name}-{data is None}")
-    copy.mkdir(exist_ok=True)
-    for file in folder.iterdir():
-        (copy / file.name).write_bytes(file.read_bytes())
-    (copy / name).unlink()
-    if data is not None:
-        (copy / name).write_bytes(data)
-    return copy
-
-
-@pytest.mark.parametrize(
-    ("model", "says"),
-    [
-        (lambda folder: folder / "nowhere", "does not exist"),
-        (lambda folder: damaged(folder, "model.bin", None), "is no Whisper model of CTranslate2: it has no model.bin"),
-        (lambda folder: damaged(folder, "tokenizer.json", None), "it has no tokenizer.json"),
-        (lambda folder: damaged(folder, "model.bin", b"no model"), "cannot use"),
-        (lambda folder: damaged(folder, "tokenizer.json", b"{}"), "cannot use"),
-    ],
-)
-def test_a_folder_that_is_no_model(folder: Path, model: Callable[[Path], Path], says: str) -> None:
-    with pytest.raises(EngineError, match=says) as raised:
-        asyncio.run(FasterWhisper({"model": str(model(folder))}).start())
-    assert "\n" not in raised.value.message
-    assert raised.value.message.startswith("The transcriber 'faster_whisper'")
-
-
-@pytest.mark.parametrize(
-    "options", [{"modle": "small"}, {"device": "gpu"}, {"beam_size": 0}, {"compute_type": "int4"}, {"workers": 0}]
-)
-def test_options_that_cannot_work(options: dict) -> None:
-    with pytest.raises(SettingsError, match=rf"engines\.cascade\.faster_whisper.*{min(options)}"):
-        FasterWhisper(options)
-
-
-def test_a_language_that_it_does_not_know(folder: Path) -> None:
-    with pytest.raises(SettingsError, match="language: the model knows no 'de'"):
-        asyncio.run(FasterWhisper({"model": str(folder), "language": "de"}).start())
-
-
-def test_without_the_library(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(EngineError, match=r"pip install 'vivavoce\[faster-whisper\]'"):
-        asyncio.run(FasterWhisper({"model": str(folder)}).start())
-
-
-def test_to_know_its_weights_imports_nothing_heavy() -> None:
-    code = (
-        "import sys; from vivavoce.engines.faster_whisper import FasterWhisper; assert FasterWhisper.weights['small'];"
-        "print(sorted({'faster_whisper', 'ctranslate2', 'av', 'onnxruntime', 'huggingface_hub'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
-    assert done.stdout == b"[]\n"

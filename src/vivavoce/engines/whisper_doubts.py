@@ -87,7 +87,7 @@ def verdict(heard: Heard) -> Verdict:
 
 
 def has_speech(samples: Samples) -> bool:
-    """Does somebody speak in it, by Silero VAD? Samples at 16,000 Hz; a second takes some 5 ms."""
+    """Does somebody speak in it, by Silero VAD? Samples at 16,000 Hz; a second takes some 8 ms."""
     network = _network()
     state = np.zeros((2, 1, STATE_SIZE), np.float32)
     line = np.concatenate([np.zeros(CONTEXT_SAMPLES, np.int16), samples])

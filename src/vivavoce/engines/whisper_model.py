@@ -93,14 +93,15 @@ class WhisperModel:
             return
         segments, _ = self._model.transcribe(samples.astype(np.float32) / 32768, **self._how(samples, request))
         for segment in segments:
+            window = _window(samples, segment)
             heard = Heard(
                 text=segment.text,
-                seconds=min(samples.size / RATE_HZ, WINDOW_SECONDS),
+                seconds=window.size / RATE_HZ,
                 no_speech_prob=segment.no_speech_prob,
                 avg_logprob=segment.avg_logprob,
                 compression_ratio=segment.compression_ratio,
             )
-            if is_said(heard, samples):
+            if is_said(heard, window):
                 yield Transcript(segment.text, _logprobs(segment.words or ()))
 
     def _how(self, samples: Samples, request: Request) -> dict[str, Any]:
@@ -142,6 +143,12 @@ class WhisperModel:
         return ", ".join(taken) or None
 
 
+def _window(samples: Samples, segment: Any) -> Samples:
+    """The sound that a segment is about, by its own times. Those are rough, hence half a second more on both sides."""
+    start, end = (int(seconds * RATE_HZ) for seconds in (segment.start - 0.5, segment.end + 0.5))
+    return samples[max(0, start) : end]
+
+
 def is_said(heard: Heard, samples: Samples) -> bool:
     """Is the text of a segment what somebody said in these samples?"""
     match verdict(heard):
@@ -167,5 +174,6 @@ def _check(folder: Path, subject: str) -> None:
         raise EngineError(
             "engine_start_failed",
             f"{subject}: {folder} is no Whisper model of CTranslate2: it has no {', '.join(missing)}. "
-            "Name a folder that ct2-transformers-converter made, or a known model.",
+            "Name a known model, or convert one: "
+            "ct2-transformers-converter --model … --copy_files tokenizer.json preprocessor_config.json --output_dir …",
         )

@@ -37,6 +37,8 @@ SLOT = len(TONES_HZ)
 """The first dimension that stands for a second; tones come before."""
 END = SLOT + len(PLACES)
 """The dimension that stands for: nothing more."""
+TIME = END + 2
+"""The dimension that stands for: now comes a time."""
 FRAMES_A_SECOND = 50
 TIMESTAMPS = 1501
 
@@ -132,6 +134,8 @@ def _decode(decoder, ids: dict[str, int]) -> None:
     for place, number in product(range(len(PLACES)), range(len(TONES_HZ))):
         asks[ids[_word(place, number)], SLOT + place + 1] = 3
         says[ids[_word(place, number)], [SLOT + place, number]] = 4
+    asks[ids["<|startoftranscript|>"], TIME] = 3
+    says[ids["<|0.00|>"], TIME] = 1  # where times are wanted, this one comes first
     invented = ids["Ġ" + INVENTED.replace(" ", "Ġ")]
     asks[invented, END] = 3
     says[invented, SLOT] = 6.4
