@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from tests.engines.fakes import FakeChatModel, FakeTranscriber
 from tests.engines.tiny_models.kokoro import LOUDNESS, TOKEN_SAMPLES, heard, loudness_of, write_kokoro
 from vivavoce.engine_api import Generate, Mark
 from vivavoce.engines.cascade import Cascade
+from vivavoce.engines.espeak import Espeak
 from vivavoce.engines.kokoro import Kokoro
 from vivavoce.engines.kokoro_voices import API_VOICES, LANGUAGES
 from vivavoce.engines.parts import Speech, Utterance
@@ -53,6 +54,10 @@ def spoken(folder: Path, utterance: Utterance, **options: Any) -> list[Speech]:
             await part.close()
 
     return asyncio.run(scene())
+
+
+async def collected(speeches: AsyncIterator[Speech]) -> list[Speech]:
+    return [speech async for speech in speeches]
 
 
 def pcm_of(speeches: list[Speech]) -> bytes:
@@ -267,9 +272,9 @@ class Held:
 LONG = "The sea is deep and blue this morning and it never sleeps, " * 4
 
 
-def held(folder: Path, scene: Callable[[Kokoro, Held], Any]) -> None:
+def held(folder: Path, scene: Callable[[Kokoro, Held], Any], **options: Any) -> None:
     async def play() -> None:
-        part = Kokoro({"model": str(folder), "cores": 1})
+        part = Kokoro({"model": str(folder), "cores": 1, **options})
         await part.start()
         model = Held(part)
         try:
@@ -326,3 +331,37 @@ def test_who_is_cancelled_while_waiting_is_never_spoken(folder: Path) -> None:
         assert model.said == ["af_alloy", "bm_george"]
 
     held(folder, scene)
+
+
+def test_as_many_pieces_at_once_as_the_operator_wants(folder: Path) -> None:
+    async def scene(part: Kokoro, model: Held) -> None:
+        speaking = [asyncio.create_task(_said(part, "Hello.", voice)) for voice in ("af_alloy", "am_echo", "am_puck")]
+        await asyncio.to_thread(model.began.acquire)
+        await asyncio.to_thread(model.began.acquire)
+        assert sorted(model.said) == ["af_alloy", "am_echo"]
+        model.gate.release(100)
+        sounds = await asyncio.gather(*speaking)
+        assert [heard(pcm) for pcm in sounds] == [[phonemes("Hello.")]] * 3
+
+    held(folder, scene, at_once=2)
+
+
+def test_espeak_may_run_beside_it(folder: Path) -> None:
+    """espeak-ng keeps its voice and text in global variables, and both use it: each has a library of its own."""
+    text = "The tide comes in, the tide goes out."
+
+    async def scene() -> None:
+        robot, part = Espeak({}), Kokoro({"model": str(folder), "cores": 1})
+        await asyncio.gather(robot.start(), part.start())
+        try:
+            alone = len(pcm_of([speech async for speech in robot.speak(Utterance(text=text, voice="fr"))]))
+            for _ in range(5):
+                robots, said = await asyncio.gather(
+                    collected(robot.speak(Utterance(text=text, voice="fr"))), collected(part.speak(Utterance(text=text)))
+                )
+                assert len(pcm_of(robots)) == pytest.approx(alone, rel=0.02)
+                assert heard(pcm_of(said)) == [phonemes(text)]
+        finally:
+            await asyncio.gather(robot.close(), part.close())
+
+    asyncio.run(scene())
