@@ -69,7 +69,7 @@ def _command(commands: _Subparsers, name: str, run: Callable[[argparse.Namespace
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     """The flags of every command that starts or describes a server. Each is a setting of the same name."""
     parser.add_argument("--config", metavar="FILE", help="settings file, TOML (or VIVAVOCE_CONFIG)")
-    parser.add_argument("--profile", help="settings to begin with: offline, laptop, gpu, or a TOML file")
+    parser.add_argument("--profile", help="settings to begin with: offline, laptop, gpu, native, or a TOML file")
     parser.add_argument("--host", help="where to listen (127.0.0.1)")
     parser.add_argument("--port", help="which port (8000)")
     parser.add_argument("--engine", help="the engine that answers (cascade)")
