@@ -86,7 +86,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     workers: Annotated[int, Meta(ge=1, le=256)] = 1
     """Processes on the port, each with its own engines."""
     profile: str | None = None
-    """A set of settings to begin with: `offline`, `laptop`, `gpu`, or a TOML file. All other settings win over it."""
+    """A set of settings to begin with: `offline`, `laptop`, `gpu`, `native`, or a TOML file. All else wins over it."""
     engine: str = "cascade"
     """The engine that answers, unless `models` says otherwise."""
     models: dict[str, str] = {}
