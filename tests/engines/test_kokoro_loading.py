@@ -88,6 +88,7 @@ def test_a_folder_that_is_no_model(tmp_path: Path, spoil: Callable[[Path], None]
         ({"voice": "jf_alpha"}, r"kokoro.voice: no voice 'jf_alpha'"),
         ({"voices": {"alloy": "xx"}}, r"kokoro.voices.alloy: no voice 'xx'"),
         ({"whisper_voice": "xx"}, r"kokoro.whisper_voice: no voice 'xx'"),
+        ({"language": "english"}, r"kokoro.language: espeak-ng has no 'english'\. Try 'en-gb'"),
         ({"at_once": 0}, r"at_once is 1 or more"),
         ({"pitch": 2}, r"unknown option 'pitch'"),
     ],

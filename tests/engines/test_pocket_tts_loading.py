@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
-from tests.engines.test_pocket_tts import collected, folder, runner
+from tests.engines.test_pocket_tts import collected, folder, frames_of, runner
 from vivavoce.engines.kokoro_voices import API_VOICES as KOKORO_VOICES
 from vivavoce.engines.parts import Utterance
 from vivavoce.engines.pocket_tts import PocketTTS
@@ -51,6 +52,18 @@ def test_the_packages_own_configuration_is_made_local(tmp_path: Path) -> None:
     (root / "model.safetensors").write_bytes(b"")
     with pytest.raises(EngineError, match=r"lacks tokenizer.json"):
         PocketModel(tmp_path, "english", quantize=False)
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor:UserWarning", "ignore::DeprecationWarning")
+def test_weights_of_8_bits(folder: Path) -> None:
+    """The same text sounds nearly the same."""
+    exact, small = (
+        PocketModel(folder, "english", quantize=quantize).begin("Hello there.", "jane") for quantize in (False, True)
+    )
+    ours, theirs = np.concatenate(frames_of(exact)), np.concatenate(frames_of(small))
+    assert len(ours) == len(theirs)
+    assert not np.array_equal(ours, theirs)
+    assert np.corrcoef(ours, theirs)[0, 1] > 0.9
 
 
 def _without_weights(folder: Path) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from msgspec import Struct
 
 from vivavoce.audio import SAMPLE_HZ
-from vivavoce.engines.kokoro_model import KokoroModel
+from vivavoce.engines.kokoro_model import FASTEST, SLOWEST, KokoroModel
 from vivavoce.engines.kokoro_voices import API_VOICES, DEFAULT_VOICE, language_of
 from vivavoce.engines.parts import Speech, Utterance
 from vivavoce.engines.pieces import Piece, pause_seconds, pieces
@@ -101,6 +101,7 @@ class Kokoro:
         self._names = {**API_VOICES, **options.voices}
         self._model = model
         self._check_voices(model)
+        await asyncio.to_thread(self._check_language, model)
         spoken = tuple(name for name in model.voices if self._language(name))
         mapped = tuple(name for name, voice in self._names.items() if voice in model.voices)
         self.voices = tuple(dict.fromkeys((*mapped, *spoken)))
@@ -153,6 +154,15 @@ class Kokoro:
                 there = ", ".join(name for name in model.voices if self._language(name))
                 raise SettingsError(f"engines.cascade.kokoro.{option}: no voice {voice!r}. There are: {there}.")
 
+    def _check_language(self, model: KokoroModel) -> None:
+        """Raise `SettingsError` for an option that names no language. Reads espeak-ng's files: some tens of milliseconds."""
+        language = self._options.language
+        try:
+            model.phonemes("a", language or "en-us")
+        except EngineError:
+            line = f"engines.cascade.kokoro.language: espeak-ng has no {language!r}. Try 'en-gb' or 'fr-fr'."
+            raise SettingsError(line) from None
+
 
 class _Line:
     """One utterance on its way. `next` runs on a worker thread, one call at a time."""
@@ -163,7 +173,7 @@ class _Line:
         self._utterance = utterance
         self._voice = voice
         self._language = language
-        self._speed = utterance.speed * utterance.tone.pace
+        self._speed = min(FASTEST, max(SLOWEST, utterance.speed * utterance.tone.pace))
         self._samples = 0
         self._pieces: list[Piece] | None = None
         self._marks: SpokenMarks

@@ -26,7 +26,7 @@ from vivavoce.protocol.errors import EngineError
 _ONNX: Final = ("*.onnx", "onnx/*.onnx")
 _STYLES: Final = 256
 """Numbers in a style; a voice has one for each count of phonemes."""
-_SLOWEST, _FASTEST = 0.5, 2.0
+SLOWEST, FASTEST = 0.5, 2.0
 """What the package lets `speed` be."""
 _LANGUAGE_FLAG: Final = re.compile(r"\([a-z]{2,8}\)")
 """espeak-ng marks a word of another language with `(fr)`. The vocabulary has these letters: they would be spoken."""
@@ -72,16 +72,18 @@ class KokoroModel:
         self.voices: tuple[str, ...] = tuple(sorted(self._styles))
 
     def phonemes(self, text: str, language: str) -> str:
-        """What is to be pronounced; empty if nothing of it is."""
-        written = self._kokoro.tokenizer.phonemize(text, language)
+        """What is to be pronounced; empty if nothing of it is. Raises `EngineError` for a language that espeak-ng lacks."""
+        try:
+            written = self._kokoro.tokenizer.phonemize(text, language)
+        except RuntimeError as error:
+            raise EngineError("synthesis_failed", f"Kokoro: espeak-ng cannot phonemize {language!r}: {error}") from error
         if "(" not in text:
             written = _LANGUAGE_FLAG.sub("", written)
         phonemes = " ".join(written.split())
         return phonemes if any(character.isalpha() for character in phonemes) else ""
 
     def say(self, phonemes: str, voice: str, speed: float) -> Sound:
-        """Speak. Takes a fraction of the sound's own length, on all `cores`. Raises `EngineError`."""
-        speed = min(_FASTEST, max(_SLOWEST, speed))
+        """Speak, at a speed within the limits. Raises `EngineError`."""
         try:
             samples, _, timings = self._kokoro.create_timed(
                 phonemes, self._styles[voice], speed, is_phonemes=True, sentence_pause=0.0, clause_pause=0.0
