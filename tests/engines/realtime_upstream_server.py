@@ -124,8 +124,12 @@ class Wire:
         self._writers: set[asyncio.StreamWriter] = set()
         self.connections = 0
         self.url = ""
+        self.flows = asyncio.Event()
+        """While it is clear, nothing passes, and nobody is told."""
+        self.flows.set()
 
     def cut(self) -> None:
+        self.flows.set()
         for writer in self._writers:
             writer.transport.abort()
 
@@ -139,6 +143,7 @@ class Wire:
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while data := await reader.read(65_536):
+                await self.flows.wait()
                 writer.write(data)
                 await writer.drain()
         writer.close()

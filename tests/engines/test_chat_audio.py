@@ -168,6 +168,28 @@ def test_more_options() -> None:
     scene(play, server="sglang_omni", tools=True, model="m", usage=False, api_key=KEY, extra_body={"seed": 7})
 
 
+def test_minutes_of_sound_in_one_delta() -> None:
+    """What vLLM-Omni does where it does not stream inside: all of it, as one file."""
+    minutes = PCM_HELLO * (4_800_000 // len(PCM_HELLO))
+
+    async def at_once(request: Received, out: Out) -> None:
+        if request.path.endswith("models"):
+            await models(request, out)
+            return
+        await out.head()
+        await out.event({**chunk(content="A long story."), "modality": "text"})
+        await out.event({**chunk("stop", content=base64(wav(minutes))), "modality": "audio"})
+        await out.event("[DONE]")
+
+    async def play(scene: Scene) -> None:
+        answer = await scene.ask(*HELLO)
+        assert answer.pcm == minutes
+        assert answer.marks[-1].samples == len(minutes) // 2
+        assert max(len(event.pcm) for event in answer.events if isinstance(event, OutputAudio)) <= 48_000
+
+    scene(play, at_once, server="vllm_omni")
+
+
 # --- the conversation ---
 
 

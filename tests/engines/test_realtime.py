@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.engines.contract import PATIENCE_SECONDS, WEATHER, Answer, Probe, user_text, with_speech
-from tests.engines.realtime_upstream_server import FakeServer, Upstream, answers, fake_server
+from tests.engines.realtime_upstream_server import FakeServer, Upstream, Wire, answers, fake_server, wire
 from tests.live import live
 from vivavoce.audio import Encoder
 from vivavoce.engine_api import (
@@ -28,6 +28,7 @@ from vivavoce.engine_api import (
     TranscriptDone,
     TranscriptFailed,
 )
+from vivavoce.engines import realtime_line
 from vivavoce.engines.realtime import Realtime
 from vivavoce.protocol.errors import SettingsError
 from vivavoce.protocol.objects import PCM, PCMU, Item, Message, OutputAudioPart
@@ -588,6 +589,47 @@ def test_speech_that_a_lost_connection_heard_is_told_again() -> None:
         assert part == {"type": "input_audio", "audio": b64encode(SPEECH).decode()}
 
     scene(play, hears_half)
+
+
+def behind_a_wire(play: Callable[[Probe, Wire], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with fake_server(answers) as server, wire(server.url.removesuffix("/v1")) as between:
+            probe = Probe(Realtime({"base_url": between.url}))
+            await probe.answer(Generate(response_id="resp_0", items=(HELLO,)))
+            await play(probe, between)
+            probe.session.close()
+
+    asyncio.run(main())
+
+
+def test_a_server_that_is_gone_without_a_word_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play(probe: Probe, between: Wire) -> None:
+        monkeypatch.setattr(realtime_line, "_PING_SECONDS", 0.05)
+        between.flows.clear()
+        failed = (await probe.answer(Generate(response_id="resp_1", items=(HELLO,)))).end
+        assert failed.code == "upstream_disconnected"
+        monkeypatch.undo()
+        between.flows.set()
+        assert isinstance((await probe.answer(Generate(response_id="resp_2", items=(HELLO,)))).end, GenerationDone)
+        assert between.connections == 2
+
+    behind_a_wire(play)
+
+
+def test_a_server_that_does_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(realtime_line, "_MOST_WAITING_BYTES", 2**20)
+
+    async def play(probe: Probe, between: Wire) -> None:
+        between.flows.clear()
+        asking = asyncio.ensure_future(probe.answer(Generate(response_id="resp_1", items=(HELLO,))))
+        while not asking.done():
+            probe.session.submit(Listen("item_9", bytes(48_000), PCM))
+            await asyncio.sleep(0)
+        assert (await asking).end.code == "upstream_timeout"
+        between.flows.set()
+        assert isinstance((await probe.answer(Generate(response_id="resp_2", items=(HELLO,)))).end, GenerationDone)
+
+    behind_a_wire(play)
 
 
 def test_the_environment_names_no_other_server(monkeypatch: pytest.MonkeyPatch) -> None:

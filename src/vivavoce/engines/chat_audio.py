@@ -41,6 +41,8 @@ _FIGURES_SECONDS: Final = 0.5
 """How long figures may come after the last sound."""
 _LARGE_BYTES: Final = 64 * 2**10
 """Larger chunks are read in a thread."""
+_LONGEST_EVENT_BYTES: Final = 32 * 2**20
+"""A server may send all of its sound at once: eight minutes of it."""
 _SPARE_SECONDS: Final = 30.0
 """An answer's name is not used in the last moments before it expires."""
 _REMEMBERED_ANSWERS: Final = 1_000
@@ -86,7 +88,7 @@ class ChatAudio:
         self.options: Final = _options(given)
         self.server: Final = SERVERS[self.options.server]
         self.transcriber: Final = found(self.options.transcriber, side)
-        self.upstream: Final = Upstream(_NAME, "The speech model's server", self.options)
+        self.upstream: Final = Upstream(_NAME, "The speech model's server", self.options, _LONGEST_EVENT_BYTES)
         self.model = self.options.model or self.server.model
         self.capabilities = self._capabilities(self.options.context_tokens or 128_000)
         self._told_of_tools = False

@@ -38,7 +38,6 @@ _GA_NAMES: Final = {
     "response.audio.delta": "response.output_audio.delta",
     "response.audio_transcript.delta": "response.output_audio_transcript.delta",
     "response.text.delta": "response.output_text.delta",
-    "conversation.item.created": "conversation.item.added",
 }
 
 

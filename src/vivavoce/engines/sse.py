@@ -11,7 +11,8 @@ MAX_EVENT_BYTES: Final = 4 * 2**20
 class EventStream:
     """Reads one stream, cut anywhere. Comments, ids and event names are skipped: the JSON inside says what it is."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._longest_bytes = longest_bytes
         self._line = bytearray()
         self._data: list[bytes] = []
         self._data_bytes = 0
@@ -24,8 +25,8 @@ class EventStream:
         for piece in rest:
             found += self._take(bytes(self._line).removesuffix(b"\r"))
             self._line = bytearray(piece)
-        if len(self._line) + self._data_bytes > MAX_EVENT_BYTES:
-            raise ValueError(f"an event of more than {MAX_EVENT_BYTES} bytes")
+        if len(self._line) + self._data_bytes > self._longest_bytes:
+            raise ValueError(f"an event of more than {self._longest_bytes} bytes")
         return found
 
     def flush(self) -> list[bytes]:

@@ -28,7 +28,7 @@ import msgspec
 from msgspec import Struct
 
 from vivavoce import __version__
-from vivavoce.engines.sse import EventStream
+from vivavoce.engines.sse import MAX_EVENT_BYTES, EventStream
 from vivavoce.engines.upstream_options import UpstreamOptions, address_of, is_loopback, key_of
 from vivavoce.protocol.errors import EngineError
 
@@ -67,8 +67,11 @@ class _ModelList(Struct):
 class Upstream:
     """The server behind one part. `name` is the part's path in the settings, `subject` what messages call the server."""
 
-    def __init__(self, name: str, subject: str, options: UpstreamOptions) -> None:
+    def __init__(
+        self, name: str, subject: str, options: UpstreamOptions, longest_event_bytes: int = MAX_EVENT_BYTES
+    ) -> None:
         """Raises `SettingsError`. Nothing is contacted yet."""
+        self.longest_event_bytes: Final = longest_event_bytes
         self.subject: Final = subject
         self._name: Final = name
         self._options: Final = options
@@ -209,7 +212,7 @@ class Reply:
         self._silence_seconds = silence_seconds
         self._begun = False
         self._chunks = response.aiter_raw()
-        self._stream = EventStream()
+        self._stream = EventStream(upstream.longest_event_bytes)
         self._events: deque[bytes] = deque()
 
     @property
