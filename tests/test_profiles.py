@@ -20,7 +20,6 @@ from vivavoce.client.recording import read_recording
 from vivavoce.server import catalogue
 from vivavoce.settings import Settings, load, profiles
 
-
 pytestmark = pytest.mark.timeout(300)  # A tiny model in PyTorch takes its time, too.
 
 

@@ -265,7 +265,7 @@ def test_a_terminal_gets_a_bar(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Non
 
     hub.on_get = wait_for_the_bar
     find()
-    assert "\rhouse/voice ─" in terminal.getvalue()
+    assert "house/voice ─" in terminal.getvalue()
     assert " of 13 MB" in terminal.getvalue()
     assert terminal.getvalue().endswith("\r\x1b[K")
 

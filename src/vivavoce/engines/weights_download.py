@@ -85,6 +85,7 @@ class _Progress:
 
     def begin(self) -> None:
         """Say what comes."""
+        _running.append(self)
         size = f", {readable_bytes(self._size_bytes)}" if self._size_bytes else ""
         logger.info("fetching the weights of %s%s, into %s", self._request.repository, size, self._request.folder)
 
@@ -94,18 +95,23 @@ class _Progress:
         total = hub_cache.expected_bytes(*self._place, self._request.revision, self._request.files) or self._size_bytes
         seconds = time.monotonic() - self._began_at
         line = progress_line(self._request.repository, kept, total, (kept - self._began_with) / max(seconds, 0.1))
-        if self._on_terminal:
-            width = shutil.get_terminal_size().columns - 1
-            sys.stderr.write(f"\r{line[:width]:<{width}}")
-            sys.stderr.flush()
-        else:
+        if not self._on_terminal:
             logger.info("fetching %s", line)
+        elif _running[:1] == [self]:
+            width = shutil.get_terminal_size().columns - 1
+            sys.stderr.write(f"\x1b[K{line[:width]}\r")  # What is logged meanwhile begins at the left.
+            sys.stderr.flush()
 
     def end(self) -> None:
-        """Clear the line."""
+        """Clear the line. The next one has it."""
+        _running.remove(self)
         if self._on_terminal:
-            sys.stderr.write("\r\x1b[K")
+            sys.stderr.write("\x1b[K")
             sys.stderr.flush()
+
+
+_running: Final[list[_Progress]] = []
+"""Downloads under way. A terminal has one line: it belongs to the first of them."""
 
 
 def progress_line(name: str, kept_bytes: int, total_bytes: int, bytes_per_second: float) -> str:
