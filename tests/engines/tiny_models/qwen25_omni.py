@@ -1,8 +1,8 @@
 """A Qwen2.5-Omni of some hundred thousand parameters, made from a seed in seconds, saved as the real one is.
 
-As with the tiny Qwen3-Omni (`qwen3_omni.py`), weights are random but for what a test has to be sure of: the thinker knows the
-same `DIALOGUES` by heart, the talker ends some codes after its text, the vocoder can be heard. Its flow-matching model has one
-look-ahead layer, as the published one, and weights large enough that it matters.
+As with the tiny Qwen3-Omni (`qwen3_omni.py`), weights are random but for what a test has to be sure of: the thinker knows
+the same `DIALOGUES` by heart, the talker ends some codes after its text, the vocoder can be heard. Its flow-matching model
+has one look-ahead layer, as the published one.
 """
 
 import json
@@ -31,6 +31,8 @@ TALKER_ENDS = [CODEC_PAD, CODEC_EOS]
 AUDIBLE = 0.1
 """The vocoder's RMS, full scale being 1."""
 CODES_AFTER_TEXT = 2
+QUIET = 0.05
+"""How large the features of speech are beside words: the thinker knows its answers whatever it hears."""
 
 SPECIAL = [
     *("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|audio_bos|>", "<|AUDIO|>", "<|audio_eos|>"),
@@ -55,14 +57,14 @@ CHAT_TEMPLATE = """\
 
 def _tokenizer() -> PreTrainedTokenizerFast:
     """Byte-level BPE, trained on the dialogues: as Qwen's, a hundredfold smaller."""
-    corpus = ["system\nuser\nassistant\n" * 40, PERSONA * 40]
-    corpus += [words for _, turns in DIALOGUES for turn in turns for words in turn]
+    corpus = ["system\nuser\nassistant\n" * 40, PERSONA]
+    corpus += [words for _, turns in DIALOGUES for turn in turns for words in turn] * 2
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     tokenizer.train_from_iterator(
-        corpus, trainers.BpeTrainer(vocab_size=440, initial_alphabet=alphabet, show_progress=False)
+        corpus, trainers.BpeTrainer(vocab_size=600, initial_alphabet=alphabet, show_progress=False)
     )
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL])
     tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in PLAIN])
@@ -74,42 +76,77 @@ def _config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5OmniConfig:
     rope = {"rope_type": "default", "rope_theta": 1_000_000.0, "mrope_section": [4, 2, 2]}
     layers = {"num_attention_heads": 4, "num_key_value_heads": 2, "rope_parameters": rope}
     media = {
-        **{"audio_token_index": ids["<|AUDIO|>"], "image_token_index": ids["<|IMAGE|>"]},
-        **{"video_token_index": ids["<|VIDEO|>"], "audio_start_token_id": ids["<|audio_bos|>"]},
-        **{"audio_end_token_id": ids["<|audio_eos|>"], "vision_start_token_id": ids["<|vision_bos|>"]},
+        "audio_token_index": ids["<|AUDIO|>"],
+        "image_token_index": ids["<|IMAGE|>"],
+        "video_token_index": ids["<|VIDEO|>"],
+        "audio_start_token_id": ids["<|audio_bos|>"],
+        "audio_end_token_id": ids["<|audio_eos|>"],
+        "vision_start_token_id": ids["<|vision_bos|>"],
         "vision_end_token_id": ids["<|vision_eos|>"],
     }
     thinker = {
         "audio_config": {
-            **{"num_mel_bins": MEL_BINS, "d_model": 32, "encoder_layers": 2, "encoder_attention_heads": 2},
-            **{"encoder_ffn_dim": 64, "output_dim": HIDDEN, "n_window": 100},
+            "num_mel_bins": MEL_BINS,
+            "d_model": 32,
+            "encoder_layers": 2,
+            "encoder_attention_heads": 2,
+            "encoder_ffn_dim": 64,
+            "output_dim": HIDDEN,
+            "n_window": 100,
         },
         "vision_config": {
-            **{"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": HIDDEN},
+            "depth": 1,
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_heads": 2,
+            "out_hidden_size": HIDDEN,
             "fullatt_block_indexes": [0],
         },
         "text_config": {
             **layers,
-            **{"vocab_size": len(tokenizer), "hidden_size": HIDDEN, "intermediate_size": 64, "num_hidden_layers": 2},
-            **{"head_dim": 16, "max_position_embeddings": 4_096},
+            "vocab_size": len(tokenizer),
+            "hidden_size": HIDDEN,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "head_dim": 16,
+            "max_position_embeddings": 4_096,
         },
         **media,
         "user_token_id": ids["user"],
     }
     talker = {
         **layers,
-        **{"vocab_size": CODEC_VOCABULARY, "embedding_size": HIDDEN, "hidden_size": TALKER_HIDDEN},
-        **{"intermediate_size": 64, "num_hidden_layers": 2, "head_dim": 16},
-        **{"tts_text_start_token_id": ids["<tts_text_start>"], "tts_text_end_token_id": ids["<tts_text_end>"]},
-        **{"tts_text_pad_token_id": ids["<tts_text_pad>"], "tts_codec_start_token_id": CODEC_BOS},
-        **{"tts_codec_end_token_id": CODEC_EOS, "tts_codec_pad_token_id": CODEC_PAD, "tts_codec_mask_token_id": CODEC_MASK},
+        "vocab_size": CODEC_VOCABULARY,
+        "embedding_size": HIDDEN,
+        "hidden_size": TALKER_HIDDEN,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "head_dim": 16,
+        "tts_text_start_token_id": ids["<tts_text_start>"],
+        "tts_text_end_token_id": ids["<tts_text_end>"],
+        "tts_text_pad_token_id": ids["<tts_text_pad>"],
+        "tts_codec_start_token_id": CODEC_BOS,
+        "tts_codec_end_token_id": CODEC_EOS,
+        "tts_codec_pad_token_id": CODEC_PAD,
+        "tts_codec_mask_token_id": CODEC_MASK,
         **media,
     }
     dit = {
-        **{"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "head_dim": 16, "emb_dim": 16},
-        **{"block_size": 24, "look_backward_layers": [0, 2], "look_ahead_layers": [1], "num_embeds": CODES - 1},
-        **{"mel_dim": 16, "enc_emb_dim": 8, "enc_dim": 8, "enc_channels": [16, 16, 16, 16, 48]},
-        **{"enc_attention_channels": 8, "enc_se_channels": 8},
+        "hidden_size": 32,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "head_dim": 16,
+        "emb_dim": 16,
+        "block_size": 24,
+        "look_backward_layers": [0, 2],
+        "look_ahead_layers": [1],
+        "num_embeds": CODES - 1,
+        "mel_dim": 16,
+        "enc_emb_dim": 8,
+        "enc_dim": 8,
+        "enc_channels": [16, 16, 16, 16, 48],
+        "enc_attention_channels": 8,
+        "enc_se_channels": 8,
         "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0},
     }
     vocoder = {"mel_dim": 16, "upsample_initial_channel": 64}
@@ -123,7 +160,7 @@ def _config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5OmniConfig:
 def _draw_weights(model: Any, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     for name, weight in model.named_parameters():
-        if "norm" in name and "linear" not in name or name.endswith("ln_post.weight"):
+        if ("norm" in name and "linear" not in name) or name.endswith("ln_post.weight"):
             weight.fill_(0.0 if name.endswith("bias") else 1.0)
         elif weight.dim() < 2 or name.endswith((".alpha", ".beta")):
             weight.zero_()
@@ -196,24 +233,33 @@ def _learn_to_end(model: Any, tokenizer: PreTrainedTokenizerFast) -> None:
     silent = torch.arange(CODES, CODEC_VOCABULARY)
     decode = model.token2wav.forward
     model.token2wav.forward = lambda *_, **__: torch.zeros(1)
-    spoken = [turns for instructions, turns in DIALOGUES if instructions != "tools" and turns[0][0]]
-    for speaker, turns in product(model.speaker_map, spoken):
+    turns = [
+        (turns[0], frames) for about, turns in DIALOGUES if not about for frames in ([0] if turns[0][0] else [100, 440])
+    ]
+    for speaker, ((said, answer), frames) in product(model.speaker_map, turns):
+        mels = _noise(frames) if frames else {}
         text = tokenizer.apply_chat_template(
-            _messages("", turns[:1])[:2], chat_template=CHAT_TEMPLATE, add_generation_prompt=True, tokenize=False
+            _messages("", ((said, answer),))[:2], chat_template=CHAT_TEMPLATE, add_generation_prompt=True, tokenize=False
         )
-        ids = torch.tensor([tokenizer(text)["input_ids"]])
-        last = len(tokenizer(turns[0][1])["input_ids"]) + CODES_AFTER_TEXT
+        ids = torch.tensor([tokenizer(text.replace("<|AUDIO|>", "<|AUDIO|>" * (frames // 4)))["input_ids"]])
+        last = len(tokenizer(answer)["input_ids"]) + CODES_AFTER_TEXT
         before = len(states)
         mask = torch.ones_like(ids)
-        model.generate(ids, attention_mask=mask, **greedy(model), talker_max_new_tokens=last + 10, speaker=speaker)
+        model.generate(ids, attention_mask=mask, **mels, **greedy(model), talker_max_new_tokens=last + 5, speaker=speaker)
         ended += [step > last for step in range(len(states) - before)]
     watch.remove()
     endless.remove()
     model.token2wav.forward = decode
     known = torch.stack(states)
     wanted = torch.where(torch.tensor(ended), 40.0, -40.0)
-    gram = known.T @ known + 0.01 * torch.eye(TALKER_HIDDEN)
+    gram = known.T @ known + 0.1 * torch.eye(TALKER_HIDDEN)
     model.talker.codec_head.weight[CODES:] = torch.linalg.solve(gram, known.T @ wanted)
+
+
+def _noise(frames: int) -> dict[str, torch.Tensor]:
+    """Mels of nothing in particular."""
+    mels = torch.randn(1, MEL_BINS, frames, generator=torch.Generator().manual_seed(frames)) * 0.3
+    return {"input_features": mels, "feature_attention_mask": torch.ones(1, frames, dtype=torch.long)}
 
 
 def as_published(model: Any) -> Any:
@@ -239,13 +285,22 @@ def greedy(model: Any) -> dict[str, Any]:
     return {
         "thinker_do_sample": False,
         "talker_do_sample": False,
-        "thinker_eos_token_id": model.thinker.generation_config.eos_token_id,
+        "thinker_eos_token_id": model.generation_config.eos_token_id,
         "talker_eos_token_id": TALKER_ENDS,
     }
 
 
 @torch.no_grad()
-def _make_audible(vocoder: Any) -> None:
+def _make_audible(token2wav: Any) -> None:
+    """Mels of the size of real ones, and a vocoder that makes a sound of them.
+
+    A flow of random weights is chaotic: it blows up rounding errors, and would hide what a test looks for. So velocities are
+    made small, and to depend more on the codes than on the state.
+    """
+    dit = token2wav.code2wav_dit_model
+    dit.proj_out.weight.mul_(0.05)
+    dit.input_embed.proj.weight[:, : dit.mel_dim].mul_(0.1)
+    vocoder = token2wav.code2wav_bigvgan_model
     mels = torch.randn(1, 16, 48, generator=torch.Generator().manual_seed(1))
     vocoder.conv_post.weight.mul_(1e-3)
     vocoder.conv_post.weight.mul_(AUDIBLE / vocoder(mels).square().mean().sqrt())
@@ -271,12 +326,14 @@ def make(folder: Path, seed: int = 0) -> Path:
     tokenizer = _tokenizer()
     model = as_published(Qwen2_5OmniForConditionalGeneration(_config(tokenizer)).eval())
     model.speaker_map = _speakers(tokenizer)
-    model.thinker.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id)
+    model.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id)
     with torch.no_grad():
         _draw_weights(model, seed)
+        tower = getattr(model.thinker, "audio_tower", None) or model.thinker.model.audio_tower
+        tower.proj.weight.mul_(QUIET)
     _learn_dialogues(model, tokenizer)
     _learn_to_end(model, tokenizer)
-    _make_audible(model.token2wav.code2wav_bigvgan_model)
+    _make_audible(model.token2wav)
     model.save_pretrained(folder)
     torch.save(model.speaker_map, folder / "spk_dict.pt")
     tokenizer.save_pretrained(folder)

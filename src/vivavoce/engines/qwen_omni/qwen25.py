@@ -11,14 +11,17 @@ looks ahead less than a block; else they differ by what lies beyond that block (
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import torch
+from transformers import AutoTokenizer, Qwen2_5OmniConfig, Qwen2_5OmniForConditionalGeneration, WhisperFeatureExtractor
 
 from vivavoce.engines.qwen_omni.family import Conversation, Ear, LoadOptions
-from vivavoce.engines.qwen_omni.qwen25_chat import read_template, with_persona, with_tools
+from vivavoce.engines.qwen_omni.loading import chat_template, weights_options
+from vivavoce.engines.qwen_omni.qwen25_chat import with_persona, with_tools
 from vivavoce.engines.qwen_omni.qwen25_ear import BlockEar, Mels
 from vivavoce.engines.qwen_omni.qwen25_mel import Flow, KnownVoices
 from vivavoce.engines.qwen_omni.qwen25_memory import Memory
@@ -32,39 +35,25 @@ SAMPLE_HZ: Final = 24_000
 
 
 def load(folder: Path, options: LoadOptions) -> Qwen25:
-    """Load the weights from a folder of the hub's form. Raises `EngineError` where it holds no such model."""
-    from transformers import AutoTokenizer, WhisperFeatureExtractor
-
+    """Load the model from a folder as `save_pretrained` or the hub leaves it. Raises `EngineError` where that cannot be."""
     try:
-        model = _load_model(folder, options)
+        config = Qwen2_5OmniConfig.from_pretrained(folder)
+        config.enable_audio_output = bool(options.speech and config.enable_audio_output)
+        arguments = weights_options(options)
+        model: Any = Qwen2_5OmniForConditionalGeneration
+        model = model.from_pretrained(folder, config=config, **arguments)
         tokenizer = AutoTokenizer.from_pretrained(folder)
         extractor = WhisperFeatureExtractor.from_pretrained(folder)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        first_line = (str(error) or type(error).__name__).splitlines()[0]
-        raise EngineError("no_model", f"{folder} holds no Qwen2.5-Omni that can be loaded: {first_line}") from error
-    return Qwen25(model, tokenizer, extractor, read_template(folder), options)
+    except (OSError, ValueError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
+        reason = (str(error) or type(error).__name__).strip().splitlines()[0]
+        raise EngineError("engine_start_failed", f"{folder} holds no Qwen2.5-Omni that can be loaded: {reason}") from error
+    return Qwen25(ready(model), tokenizer, extractor, chat_template(folder, tokenizer))
 
 
-def _load_model(folder: Path, options: LoadOptions) -> Any:
-    """The model on its device, without the eyes; the speech decoder in single precision, as it was published."""
-    from transformers import Qwen2_5OmniConfig, Qwen2_5OmniForConditionalGeneration
-
-    device = options.device if options.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = options.dtype if options.dtype != "auto" else ("float32" if device == "cpu" else "bfloat16")
-    config = Qwen2_5OmniConfig.from_pretrained(folder)
-    config.enable_audio_output = bool(options.speech and config.enable_audio_output)
-    chosen = {"attn_implementation": options.attention} if options.attention else {}
-    model = Qwen2_5OmniForConditionalGeneration.from_pretrained(
-        folder, config=config, dtype=getattr(torch, dtype), local_files_only=True, **chosen
-    )
-    return ready(model, device)
-
-
-def ready(model: Any, device: str) -> Any:
-    """A loaded model, made ready to answer: the eyes shut, on its device, speech in single precision."""
+def ready(model: Any) -> Any:
+    """A loaded model, made ready to answer: its eyes shut, the speech decoder in single precision, as it was published."""
     owner = model.thinker if hasattr(model.thinker, "visual") else model.thinker.model
     owner.visual = None
-    model.to(device)
     if model.has_talker:
         model.token2wav.float()
     return model.eval().requires_grad_(False)
@@ -73,10 +62,10 @@ def ready(model: Any, device: str) -> Any:
 class Qwen25:
     """The loaded model. `Family` of `family.py`."""
 
-    def __init__(self, model: Any, tokenizer: Any, extractor: Any, template: str | None, options: LoadOptions) -> None:
+    def __init__(self, model: Any, tokenizer: Any, extractor: Any, template: str) -> None:
         """`model` is a `Qwen2_5OmniForConditionalGeneration` that is `ready`."""
         self._tokenizer = tokenizer
-        self._template = template or tokenizer.chat_template
+        self._template = template
         self._tower = getattr(model.thinker, "audio_tower", None) or model.thinker.model.audio_tower
         self._mels = Mels(extractor)
         self._flow = Flow()
@@ -84,7 +73,7 @@ class Qwen25:
         self.talker: Talker | None = None
         self._token2wav: Any = None
         self._voices: dict[str, Voice] = {}
-        if options.speech and model.has_talker:
+        if model.has_talker:
             with torch.inference_mode():
                 self._give_speech(model)
         self.audio_token: str = getattr(tokenizer, "audio_token", None) or "<|AUDIO|>"

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 PERSONA: Final = (
@@ -37,17 +36,6 @@ For each function call, return a json object with function name and arguments wi
 <tool_call>
 {{"name": <function-name>, "arguments": <args-json-object>}}
 </tool_call>"""
-
-
-def read_template(folder: Path) -> str | None:
-    """The model's chat template, wherever its release keeps it; `None` leaves it to the tokenizer."""
-    jinja = folder / "chat_template.jinja"
-    if jinja.is_file():
-        return jinja.read_text(encoding="utf-8")
-    table = folder / "chat_template.json"
-    if table.is_file():
-        return str(json.loads(table.read_text(encoding="utf-8"))["chat_template"])
-    return None
 
 
 def with_persona(messages: Sequence[Message]) -> list[Message]:

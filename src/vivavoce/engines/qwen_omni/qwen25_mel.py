@@ -1,13 +1,13 @@
 """Codes to mel frames while the codes still come: the flow-matching half of Qwen2.5-Omni's token2wav.
 
 The published model decodes a whole answer at once. Its transformer (DiT) works in blocks of 24 mel frames (12 codes,
-240 ms): in most layers a block sees itself, in `look_backward_layers` the block before it too, in `look_ahead_layers` the one
-after it. So one evaluation of block b reads blocks b-2 … b+1, and nothing else.
+240 ms): in most layers a block sees itself, in `look_backward_layers` the block before it too, in `look_ahead_layers` the
+one after it. So one evaluation of block b reads blocks b-2 … b+1, and nothing else.
 
 A solution of the flow equation is a chain of evaluations (nine Runge-Kutta steps of four), each on the state that the last
 one led to. A window solved from scratch would come out differently, for its neighbours' states would be missing. So the
-solver keeps, for the two newest blocks that are final, the state that went into each evaluation, and puts them before the new
-blocks' states the next time:
+solver keeps, for the two newest blocks that are final, the state that went into each evaluation, and puts them before the
+new blocks' states the next time:
 
     final, states kept        new, final now        ahead: context only, solved again next time
     [ b-2 ][ b-1 ]            [  b  ][ b+1 ]        [ b+2 ]

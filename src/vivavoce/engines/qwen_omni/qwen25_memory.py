@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
+from vivavoce.engines.qwen_omni.caches import crop
 from vivavoce.engines.qwen_omni.family import Answer, Entry, Manner, positions_of
 from vivavoce.engines.qwen_omni.qwen25_reply import Reply
 
@@ -32,12 +32,13 @@ class Memory:
     """A conversation's caches."""
 
     def __init__(self, family: Qwen25) -> None:
+        """An empty one."""
         self._family = family
         self._thinker = family.thinker
         self._entries: list[Entry] = []
         self.entries: Sequence[Entry] = self._entries
-        self._cache: Any = DynamicCache()
-        self.talker_cache: Any = DynamicCache()
+        self._cache: Any = self._thinker.new_cache()
+        self.talker_cache: Any = family.talker.new_cache() if family.talker is not None else None
         """Of the talker: the first part of the conversation, and the codes of the answer that is being spoken."""
         self._talker_positions = 0
         """How much of the conversation the talker has read."""
@@ -66,14 +67,14 @@ class Memory:
     def crop(self, entries: int) -> None:
         """Forget all but the first so many entries."""
         kept = positions_of(self.entries[:entries])
-        shorten(self._cache, kept)
+        crop(self._cache, kept)
         del self._entries[entries:]
         self.last = None
         self._forget_told(kept)
 
     def _forget_told(self, kept: int) -> None:
         if kept <= self._talker_positions:
-            shorten(self.talker_cache, kept)
+            crop(self.talker_cache, kept)
             self._talker_positions = kept
             self._told = []
         elif self._told:
@@ -93,7 +94,7 @@ class Memory:
     def unread_codes(self) -> None:
         """An answer in speech is over: the talker forgets its codes and remembers the prompt before them."""
         if self.talker_cache is not None:
-            shorten(self.talker_cache, self._talker_positions)
+            crop(self.talker_cache, self._talker_positions)
 
     def answer(self, manner: Manner) -> Answer:
         """Begin an answer."""
@@ -104,10 +105,3 @@ class Memory:
         self._cache = self.talker_cache = None
         self._entries.clear()
         self._told, self.last = [], None
-
-
-def shorten(cache: Any, positions: int) -> None:
-    """Cut a cache to so many positions. `crop` takes a negative count in every release; a positive one only in some."""
-    surplus = cache.get_seq_length() - positions
-    if surplus > 0:
-        cache.crop(-surplus)

@@ -17,6 +17,7 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor
 
+from vivavoce.engines.qwen_omni.caches import new_cache
 from vivavoce.engines.qwen_omni.family import AudioBlock, Entry
 from vivavoce.engines.qwen_omni.sampling import Sampling, choose
 
@@ -41,6 +42,10 @@ class Thinker:
         """Where the weights are."""
         device: torch.device = self._embedding.weight.device
         return device
+
+    def new_cache(self) -> Any:
+        """An empty KV cache."""
+        return new_cache(self._text.config)
 
     def embed(self, tokens: Sequence[int]) -> Tensor:
         """Embeddings `[1, tokens, hidden]`."""
@@ -86,6 +91,10 @@ class Talker:
         """What each step is told after that."""
         unheard = set(range(codes, model.codebook_size)) - self.ends | {self._bos}
         self._suppressed = torch.tensor(sorted(unheard), device=thinker.device)
+
+    def new_cache(self) -> Any:
+        """An empty KV cache."""
+        return new_cache(self._model.model.config)
 
     def opening(self, voice_token: Tensor, first: Tensor) -> Tensor:
         """The inputs after the prompt, up to the first code: the voice's token, and the reply's first one as it is told."""
