@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from faster_whisper.utils import _MODELS
 
 from tests.engines.tiny_models.whisper import make_whisper
 from vivavoce.engines.faster_whisper import FasterWhisper
@@ -73,3 +74,7 @@ def test_to_know_its_weights_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert done.stdout == b"[]\n"
+
+
+def test_names_mean_what_the_library_means_by_them() -> None:
+    assert {name: weights.repository for name, weights in FasterWhisper.weights.items()}.items() <= _MODELS.items()

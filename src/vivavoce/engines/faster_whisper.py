@@ -35,7 +35,8 @@ STRETCH_SECONDS: Final = 15
 SHORTEST_SAMPLES: Final = RATE_HZ // 10
 """Less is no word."""
 _SUBJECT: Final = "The transcriber 'faster_whisper'"
-_FILES: Final = ("config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", "vocabulary.*")
+_FILES: Final = ("*config.json", "model.bin", "tokenizer.json", "vocabulary.*")
+"""Only the newer models have a `preprocessor_config.json`."""
 
 
 def _weights(repository: str, megabytes: int) -> Weights:
@@ -84,7 +85,6 @@ class FasterWhisper:
         "large-v3-turbo": _weights("mobiuslabsgmbh/faster-whisper-large-v3-turbo", 1_622),
         "distil-small.en": _weights("Systran/faster-distil-whisper-small.en", 335),
         "distil-large-v3": _weights("Systran/faster-distil-whisper-large-v3", 1_516),
-        "distil-large-v3.5": _weights("distil-whisper/distil-large-v3.5-ct2", 1_516),
     }
     """By the name that `model` takes. Sizes are those that the hub shows, rounded."""
 

@@ -27,11 +27,11 @@ from vivavoce.registry import read_options
 _SUBJECT: Final = "The transcriber 'sherpa_onnx'"
 
 
-def _weights(repository: str, variant: str, size_bytes: int) -> Weights:
+def _weights(repository: str, variant: str, size_bytes: int, licence: str = "Apache-2.0") -> Weights:
     """Encoder and joiner of 8 bits, the decoder whole: what is loaded unless the operator wants more."""
     variant = f"epoch-99-avg-1{variant}"
     files = (f"encoder-{variant}.int8.onnx", f"decoder-{variant}.onnx", f"joiner-{variant}.int8.onnx", "tokens.txt")
-    return Weights(repository=repository, files=files, size_bytes=size_bytes, licence="Apache-2.0")
+    return Weights(repository=repository, files=files, size_bytes=size_bytes, licence=licence)
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -56,7 +56,7 @@ class SherpaOnnx:
 
     weights: ClassVar[Mapping[str, Weights]] = {
         "en": _weights("csukuangfj/sherpa-onnx-streaming-zipformer-en-2023-06-26", "-chunk-16-left-128", 73_500_000),
-        "en-20m": _weights("csukuangfj/sherpa-onnx-streaming-zipformer-en-20M-2023-02-17", "", 45_400_000),
+        "en-20m": _weights("csukuangfj/sherpa-onnx-streaming-zipformer-en-20M-2023-02-17", "", 45_400_000, "see its page"),
         "zh-en": _weights("csukuangfj/sherpa-onnx-streaming-zipformer-bilingual-zh-en-2023-02-20", "", 199_000_000),
     }
     """By the name that `model` takes. Sizes are those that the hub and the documentation show, rounded."""
