@@ -199,6 +199,7 @@ def test_capabilities_are_those_of_the_main_engine_as_it_is_once_started() -> No
             "The voice activity engine Part did not start: the file is gone.",
         ),
         (SettingsError("engines.x: no."), SettingsError, "The voice activity engine Part did not start: engines.x: no."),
+        (EngineError("x", "The part 'p': no model."), EngineError, "The part 'p': no model."),
         (ZeroDivisionError(), EngineError, "The voice activity engine Part did not start: ZeroDivisionError"),
     ],
 )

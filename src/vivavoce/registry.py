@@ -305,8 +305,10 @@ def _close_sessions(sessions: list[EngineSession]) -> None:
 
 
 def _start_error(kind: str, part: Engine, error: BaseException) -> BaseException:
-    """One line that names the part. An operator's mistake stays one."""
-    line = f"The {kind} {type(part).__name__} did not start: {str(error) or type(error).__name__}"
+    """One line that names the part, unless it does so itself. An operator's mistake stays one."""
+    line = str(error) or type(error).__name__
+    if not line.startswith("The "):
+        line = f"The {kind} {type(part).__name__} did not start: {line}"
     if isinstance(error, SettingsError):
         return SettingsError(line)
     if isinstance(error, Exception):
