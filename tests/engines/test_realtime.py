@@ -194,6 +194,20 @@ def test_something_else_is_asked_aside_and_the_conversation_stays() -> None:
     scene(play)
 
 
+def test_a_conversation_that_was_replaced_becomes_the_servers_own() -> None:
+    async def play(scene: Scene) -> None:
+        await scene.ask(HELLO)
+        new, more = user_text_as("item_8", "anew"), user_text_as("item_9", "more")
+        await scene.ask(new)
+        assert scene.last("response.create")["response"]["conversation"] == "none"
+        await scene.ask(new, more)
+        assert "conversation" not in scene.last("response.create")["response"]
+        deleted = [event["item_id"] for event in scene.server.seen if event["type"] == "conversation.item.delete"]
+        assert deleted == ["item_user", "item_theirs"]
+
+    scene(play)
+
+
 def user_text_as(item_id: str, text: str) -> Message:
     return Message(id=item_id, role="user", content=user_text(text).content)
 
