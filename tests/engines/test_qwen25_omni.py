@@ -217,8 +217,8 @@ def test_a_written_answer_has_no_sound_and_a_limit_ends_it(family: Qwen25) -> No
 
 
 def test_a_limit_of_frames_ends_the_speech(family: Qwen25) -> None:
-    cut = answer_to(family, LONG, Manner(voice="ethan", greedy_speech=True, max_frames=30))
-    assert len(cut.pcm) == 2 * 30 * family.frame_samples
+    cut = answer_to(family, LONG, Manner(voice="ethan", greedy_speech=True, max_frames=20))
+    assert len(cut.pcm) == 2 * 20 * family.frame_samples
     assert cut.steps[-1].reason == "max_output_tokens"
 
 

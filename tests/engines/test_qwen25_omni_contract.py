@@ -1,0 +1,48 @@
+"""The suite that every engine passes, on a tiny Qwen2.5-Omni; and what goes wrong with weights."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.engines.contract import CHECKS, Subject
+from tests.engines.tiny_models import qwen25_omni as tiny
+from tests.engines.tiny_models.qwen3_omni import LONG
+from vivavoce.engine_api import Engine
+from vivavoce.engines.qwen_omni.engine import QwenOmni
+from vivavoce.protocol.errors import EngineError
+
+OPTIONS = {"device": "cpu", "threads": 1, "temperature": 0, "greedy_speech": True, "hurry": False}
+
+SUBJECT = Subject(
+    name="qwen25_omni",
+    make=lambda: QwenOmni({**OPTIONS, "model": str(tiny.folder())}),
+    long=LONG,
+    calls="What is the weather in Oslo?",
+    turns=40,
+)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[tuple[asyncio.Runner, Engine]]:
+    """One loop and one engine for the module: loading takes longer than a check."""
+    with asyncio.Runner() as runner:
+        engine = SUBJECT.make()
+        runner.run(engine.start())
+        yield runner, engine
+        runner.run(engine.close())
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
+def test_contract(running: tuple[asyncio.Runner, Engine], check: Callable) -> None:
+    runner, engine = running
+    runner.run(check(engine, SUBJECT))
+
+
+def test_weights_that_are_incomplete_are_told_in_one_line(tmp_path: Path) -> None:
+    for name in ("config.json", "tokenizer.json"):
+        (tmp_path / name).write_bytes((tiny.folder() / name).read_bytes())
+    with pytest.raises(EngineError, match=r"holds no Qwen2\.5-Omni that can be loaded") as caught:
+        asyncio.run(QwenOmni({**OPTIONS, "model": str(tmp_path)}).start())
+    assert "\n" not in caught.value.message
