@@ -1,6 +1,8 @@
-"""What sherpa_onnx makes of a folder, and of a text that grows: no model runs here."""
+"""What sherpa_onnx makes of options, of a folder, and of a text that grows: no model runs here."""
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 
 import onnx
@@ -11,7 +13,23 @@ from vivavoce.engines.onnx_metadata import read_metadata
 from vivavoce.engines.settled_words import SettledWords
 from vivavoce.engines.sherpa_model import KINDS, Kind, find_files
 from vivavoce.engines.sherpa_onnx import SherpaOnnx
-from vivavoce.protocol.errors import EngineError
+from vivavoce.protocol.errors import EngineError, SettingsError
+
+
+@pytest.mark.parametrize("options", [{"modle": "en"}, {"decoding": "beam"}, {"threads": 0}, {"provider": "tpu"}])
+def test_options_that_cannot_work(options: dict) -> None:
+    with pytest.raises(SettingsError, match=rf"engines\.cascade\.sherpa_onnx.*{min(options)}"):
+        SherpaOnnx(options)
+
+
+def test_to_know_its_weights_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from vivavoce.engines.sherpa_onnx import SherpaOnnx; assert SherpaOnnx.weights['en'].size_bytes;"
+        "print(sorted({'sherpa_onnx', 'onnx', 'onnxruntime', 'huggingface_hub'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert done.stdout == b"[]\n"
+
 
 # --- kinds of models ---
 
@@ -92,3 +110,10 @@ def test_settled_words(agreeing: int, guesses: list[str], told: list[str], final
     assert [words.take(guess) for guess in guesses] == told
     assert words.finish(final) == whole
     assert whole.startswith("".join(told))
+
+
+def test_a_pause_settles_the_last_word() -> None:
+    words = SettledWords(1)
+    assert [words.take("stop"), words.take("stop", paused=True), words.take("stop", paused=True)] == ["", "stop", ""]
+    assert [words.take("stop it"), words.take("stop it now")] == ["", " it"]
+    assert words.finish("stop it now") == "stop it now"

@@ -2,7 +2,8 @@
 
 A streaming recogniser tells its best guess after each step. Greedy search only adds to it, but the last word may grow
 ("app", "apple"); beam search may change its mind further back. So a word is settled once another one follows it and the last
-few guesses agree on it. What was told stands: a final text that disagrees is heard from where it goes further.
+few guesses agree on it, or once nobody speaks any more. What was told stands: a final text that disagrees is heard from where
+it goes further.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ class SettledWords:
         self._guesses: deque[str] = deque(maxlen=agreeing)
         self._told = ""
 
-    def take(self, guess: str) -> str:
-        """The next guess; returns what is newly settled, often nothing."""
+    def take(self, guess: str, *, paused: bool = False) -> str:
+        """The next guess; returns what is newly settled, often nothing. After a pause that is all of it."""
+        if paused:
+            return self._tell(guess.rstrip())
         self._guesses.append(guess)
         if len(self._guesses) < (self._guesses.maxlen or 1):
             return ""

@@ -148,7 +148,8 @@ class Recognizer:
                 "engine_start_failed",
                 f"{subject}: {loading.folder} is a {files.kind.name}, which has no beam search. Remove decoding.",
             )
-        self._tail_samples = (files.window_frames + EMISSION_FRAMES) * RATE_HZ // FRAMES_A_SECOND
+        self.tail_samples = (files.window_frames + EMISSION_FRAMES) * RATE_HZ // FRAMES_A_SECOND
+        """Silence after which the last word is out."""
         self.greedy = loading.search == "greedy_search"
         self.lower_case = files.writes_capitals
         self._unit = "" if self.greedy else files.modeling_unit
@@ -182,7 +183,7 @@ class Recognizer:
 
         A turn mostly ends in quiet already: what there is of that need not be added.
         """
-        stream.accept_waveform(RATE_HZ, [0.0] * max(0, self._tail_samples - quiet_samples))
+        stream.accept_waveform(RATE_HZ, [0.0] * max(0, self.tail_samples - quiet_samples))
         stream.input_finished()
 
     def _hotword(self, phrase: str) -> str:

@@ -81,7 +81,9 @@ class Stream:
     def report(self, recognizer: Recognizer) -> None:
         """Tell what the last step made of it."""
         assert self._settled is not None
-        words = self._settled.take(recognizer.cased(recognizer.library.get_result(self.decoding)))
+        guess = recognizer.cased(recognizer.library.get_result(self.decoding))
+        paused = self._quiet.frames * FRAME_SAMPLES >= recognizer.tail_samples
+        words = self._settled.take(guess, paused=paused and recognizer.greedy)
         if words:
             self._call(self._on_words, words)
 
