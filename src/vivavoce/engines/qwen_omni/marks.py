@@ -57,4 +57,5 @@ class GrowingMarks:
             for end in self._ends[self._told :]
             if end < len(self._text)
         ]
+        self._told = len(self._ends)
         return (*marks, Mark(len(self._text), max(samples, self._last.samples)))

@@ -121,6 +121,7 @@ class Memory:
         prompt += self._family.encode(opening(request))
         if positions_of(prompt) >= self._family.context_positions:
             raise EngineError("context_length_exceeded", "The conversation is longer than the model's context.")
+        self._forget_surplus(request)
         self._reading_ahead = None
         conversation = self._take(prompt)
         try:
@@ -148,13 +149,16 @@ class Memory:
             return
         said = Message(role="assistant", content=(OutputTextPart(answer),))
         self._expected = msgspec.structs.replace(request, items=(*request.items, said) if answer else request.items)
-        self._keep_heard(request)
 
-    def _keep_heard(self, request: Generate) -> None:
-        """Forget speech that the conversation has lost, but not what is being spoken."""
+    def _forget_surplus(self, request: Generate) -> None:
+        """Forget the oldest speech where there is more than a prompt could hold: it has left the conversation long ago."""
         mentioned = {_id(item) for item in request.items}
+        held = sum(positions_of(heard.blocks) for heard in self._heard.values())
         for key, heard in list(self._heard.items()):
+            if held <= self._family.context_positions:
+                return
             if heard.is_item and key[0] not in mentioned:
+                held -= positions_of(heard.blocks)
                 del self._heard[key]
 
     def close(self) -> None:

@@ -21,6 +21,9 @@ from vivavoce.engines.qwen_omni.qwen3_ear import Mels, Qwen3Ear
 from vivavoce.engines.qwen_omni.qwen3_parts import Parts
 from vivavoce.engines.qwen_omni.qwen3_vocoder import frame_samples
 
+DEFAULT_VOICE = "ethan"
+"""The default of transformers' `generate`."""
+
 
 def load(folder: Path, options: LoadOptions) -> Qwen3Omni:
     """Load the model from a folder as `save_pretrained` or the hub leaves it."""
@@ -43,7 +46,9 @@ class Qwen3Omni:
         self._mels = Mels(extractor)
         self._template = template
         speaks = parts.talker is not None
-        self.voices: tuple[str, ...] = tuple(parts.speakers) if speaks else ()
+        self.voices: tuple[str, ...] = ()
+        if speaks:
+            self.voices = tuple(sorted(parts.speakers, key=lambda name: (name != DEFAULT_VOICE, parts.speakers[name])))
         self.frame_samples = frame_samples(parts.code2wav) if speaks else 0
         self.context_positions = int(parts.thinker.config.max_position_embeddings)
         self.tool_call_token = parts.tool_call_id

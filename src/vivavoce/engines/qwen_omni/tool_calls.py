@@ -29,6 +29,7 @@ class CallText:
     def __init__(self) -> None:
         self._text = ""
         self._streams = False
+        self._begun = False
         self._depth = 0
         self._in_string = False
         self._escaped = False
@@ -66,6 +67,9 @@ class CallText:
 
     def _arguments(self, text: str) -> str:
         """The part of the text that belongs to the arguments: up to the brace that closes them, or the call's own."""
+        if not self._begun:
+            text = text.lstrip()
+            self._begun = bool(text)
         for place, character in enumerate(text):
             if self._in_string:
                 self._in_string = self._escaped or character != '"'
