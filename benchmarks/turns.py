@@ -118,7 +118,7 @@ class _Mouth:
         yield Speech(bytes(SAMPLE_HZ * PCM_SAMPLE_BYTES))
 
 
-class _Silero:
+class InstantSilero:
     """The real network, at once and without threads: a virtual clock waits for nobody else's."""
 
     capabilities = Capabilities(speaks=False)
@@ -133,10 +133,10 @@ class _Silero:
         """Nothing to free."""
 
     def open(self, emit: Emit) -> EngineSession:
-        return _SileroSession(self._network, emit)
+        return InstantSileroSession(self._network, emit)
 
 
-class _SileroSession:
+class InstantSileroSession:
     def __init__(self, network: SileroNetwork, emit: Emit) -> None:
         self._network = network
         self._emit = emit
@@ -181,7 +181,7 @@ class _Speaker:
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
         config = SessionConfig(model="m")
-        engine = Ensemble(Cascade.of(self.ear, _Mind(), _Mouth()), _Silero())
+        engine = Ensemble(Cascade.of(self.ear, _Mind(), _Mouth()), InstantSilero())
         self.asked = 0
         self.turns: list[Turn] = []
         self._waiting_ms: int | None = None

@@ -33,8 +33,8 @@ def live(seed: int, *, judged: bool) -> int:
             if frame is not None and judged:
                 oracle.saw_server(frame)
 
-    chances = (draw.random() < 0.3, draw.random() < 0.5, draw.random() < 0.5)
-    world = World(rate_limited=chances[0], listens=chances[1], drafts=chances[2], see=judge)
+    limited, listens, drafts, confirms = draw.random() < 0.3, *(draw.random() < 0.5 for _ in range(3))
+    world = World(rate_limited=limited, listens=listens, drafts=drafts, confirms=confirms, see=judge)
     for _ in range(STEPS_OF_A_SESSION):
         if world.session.deadline() is None:
             break

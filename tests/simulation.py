@@ -36,6 +36,7 @@ from vivavoce.engine_api import (
     TranscriptDone,
     TranscriptFailed,
     TurnScore,
+    WordsHeard,
 )
 from vivavoce.protocol import server_events as out
 from vivavoce.protocol.client_events import (
@@ -118,6 +119,7 @@ class World:
         rate_limited: bool = False,
         listens: bool = True,
         drafts: bool = False,
+        confirms: bool = False,
         see: Callable[[Output], None] | None = None,
     ) -> None:
         capabilities = Capabilities(
@@ -133,6 +135,7 @@ class World:
             engine_silence_seconds=50.0,
             rate_limited=rate_limited,
             draft_after_ms=150,
+            confirm_barge_in_ms=300 if confirms else None,
         )
         self.session = Session(self.setup)
         self.now = 0.0
@@ -297,6 +300,9 @@ class World:
     def _transcript(self, b: int, c: int) -> Input:
         """A transcriber keeps its promise that deltas, joined, begin the transcript; all else it may do at any time."""
         known = self.items[-1 - c % min(4, len(self.items))]
+        if c % 2 and self.listened and (heard := list(self.listened)[-1]) not in self.items:
+            words = ("uh-huh ", "stop ", "")[b % 3]
+            return (WordsHeard(heard, words), TranscriptDone(heard, words), TranscriptFailed(heard, "x", "y"))[c // 2 % 3]
         first_words = TranscriptDelta(known, "" if known in self.half_heard else "he")
         if b % 3 == 0:
             self.half_heard.add(known)
@@ -389,7 +395,7 @@ class World:
                 self.turns_due.append(command)
             case Listen() | StopListening():
                 self._see_listening(command)
-            case Transcribe(audio=audio, format=format):
+            case Transcribe(item_id=item_id, audio=audio, format=format) if item_id in self.items:
                 if not self.reformatted and format.type == "audio/pcm":
                     self._see_samples(audio)
             case Generate() | StopGenerating():

@@ -27,19 +27,19 @@ def played(world: World, script: list[tuple[int, int, int]]) -> World:
 
 
 @interleavings
-@given(steps, st.booleans(), st.booleans(), st.booleans())
+@given(steps, st.booleans(), st.booleans(), st.booleans(), st.booleans())
 def test_whatever_happens_the_laws_hold(
-    script: list[tuple[int, int, int]], limited: bool, listens: bool, drafts: bool
+    script: list[tuple[int, int, int]], limited: bool, listens: bool, drafts: bool, confirms: bool
 ) -> None:
     """Laws 1, 2, 3, 4, 6, 9 and 10 are checked by `World` after each step, and that nothing of a draft leaves too early."""
-    played(World(rate_limited=limited, listens=listens, drafts=drafts), script)
+    played(World(rate_limited=limited, listens=listens, drafts=drafts, confirms=confirms), script)
 
 
 @interleavings
 @given(steps)
 def test_a_client_that_leaves_leaves_nothing_open(script: list[tuple[int, int, int]]) -> None:
     """Law 2, to the end. A draft is dropped then, if there is one: each `Generate` has one end."""
-    world = played(World(drafts=True), script)
+    world = played(World(drafts=True, confirms=True), script)
     world.handle(Disconnected())
     assert not world.open_responses
     assert not world.drafts
@@ -74,7 +74,7 @@ def test_the_order_of_items_is_what_the_client_was_told(script: list[tuple[int, 
         elif name == "ConversationItemDeleted":
             mirror.remove(output.item_id)  # type: ignore[union-attr]
 
-    world = played(World(drafts=True, see=follow), script)
+    world = played(World(drafts=True, confirms=True, see=follow), script)
     assert mirror == [entry.id for entry in world.session._state.conversation]
 
 
@@ -117,7 +117,7 @@ def _sizes(session: Session) -> dict[str, tuple[int, str]]:
 @given(steps, st.booleans(), st.booleans())
 def test_a_replay_is_identical(script: list[tuple[int, int, int]], limited: bool, drafts: bool) -> None:
     """Law 11. The same inputs at the same times give the same outputs, bit for bit."""
-    world = played(World(rate_limited=limited, drafts=drafts), script)
+    world = played(World(rate_limited=limited, drafts=drafts, confirms=drafts), script)
     again = Session(world.setup)
     again.open(0.0)
     for (now, event), outputs in zip(world.inputs, _in_order(world), strict=True):
@@ -170,7 +170,7 @@ def _bare(generate: Generate) -> Generate:
 @given(steps, st.booleans())
 def test_listening_early_hears_exactly_the_turn(script: list[tuple[int, int, int]], drafts: bool) -> None:
     """Law 6, for engines that listen: the chunks of an item, joined, are the audio of the item."""
-    world = played(World(listens=True, drafts=drafts), script)
+    world = played(World(listens=True, drafts=drafts, confirms=drafts), script)
     if world.reformatted:
         return
     for entry in world.session._state.conversation:

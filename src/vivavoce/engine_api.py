@@ -83,6 +83,8 @@ class Listen(Struct, frozen=True, tag=True):
     format: AudioFormat
     final: bool = False
     """The turn is over and this is its last audio (perhaps none)."""
+    words: bool = False
+    """Tell words as soon as they are certain (`WordsHeard`), if that can be done: they may interrupt an answer."""
 
 
 class StopListening(Struct, frozen=True, tag=True):
@@ -161,6 +163,13 @@ class TurnScore(Struct, frozen=True, tag=True):
     item_id: str
     end_samples: int
     probability: float
+
+
+class WordsHeard(Struct, frozen=True, tag=True):
+    """More words of a turn that is still listened to. The client does not get them: the transcript will bring them again."""
+
+    item_id: str
+    text: str
 
 
 class TranscriptDelta(Struct, frozen=True, tag=True):
@@ -255,6 +264,7 @@ class GenerationFailed(Struct, frozen=True, tag=True):
 EngineEvent = (
     SpeechScore
     | TurnScore
+    | WordsHeard
     | TranscriptDelta
     | TranscriptDone
     | TranscriptFailed

@@ -59,6 +59,10 @@ class Turns(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     drafts: bool = True
     """Whether an engine that can may begin to answer while it is not yet sure that the turn is over. What it says is held
     until it is, and thrown away if the speaker goes on. It costs a recognition, and perhaps an answer, for each pause."""
+    confirm_barge_in_ms: Count = 0
+    """Speech over an answer pauses it, and cuts it off when it has lasted so long, or has words ("uh-huh" is none); else the
+    answer goes on. 600 is a good value. The answer then leaves 300 ms ahead of its playback at most. 0: speech cuts it off
+    at once, as the hosted API does."""
 
 
 class SessionDefaults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

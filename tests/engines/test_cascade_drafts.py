@@ -17,6 +17,7 @@ from vivavoce.engine_api import (
     StopListening,
     Transcribe,
     TranscriptDone,
+    WordsHeard,
 )
 from vivavoce.engines.cascade import Cascade
 from vivavoce.engines.pocketsphinx import Pocketsphinx
@@ -172,5 +173,20 @@ def test_other_audio_under_the_same_id_is_other_audio() -> None:
         s.generate("other", "what did you say" + SILENCE)
         await s.done("other")
         assert s.recognised == ["what time is it", "what did you say" + SILENCE]
+
+    play(scene)
+
+
+def test_words_are_told_while_they_are_spoken_to_whoever_asked_for_that() -> None:
+    async def scene(s: Scene) -> None:
+        s.probe.session.submit(Listen("item_quiet", speech("nobody asked "), PCM))
+        for words in ("hold on ", "a mo", "ment "):
+            s.probe.session.submit(Listen("item_user", speech(words), PCM, words=True))
+        await s.probe.until(lambda event: event == WordsHeard("item_user", "moment "))
+        s.probe.session.submit(Listen("item_user", b"", PCM, final=True))
+        assert await s.transcript("hold on a moment ") == "hold on a moment "
+        heard = [event for event in s.probe.events if isinstance(event, WordsHeard)]
+        assert "".join(event.text for event in heard) == "hold on a moment "
+        assert {event.item_id for event in heard} == {"item_user"}
 
     play(scene)

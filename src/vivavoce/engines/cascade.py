@@ -36,6 +36,7 @@ from vivavoce.engine_api import (
     Transcribe,
     TranscriptDelta,
     TranscriptDone,
+    WordsHeard,
 )
 from vivavoce.engines import directions
 from vivavoce.engines.hearing import Hearing
@@ -102,7 +103,9 @@ class Cascade:
             if isinstance(outcome, BaseException):
                 await asyncio.gather(self.close(), return_exceptions=True)
                 if isinstance(outcome, EngineError):
-                    raise EngineError(outcome.code, f"{type(part).__name__}: {outcome.message}") from outcome
+                    named = outcome.message.startswith(("The ", type(part).__name__))
+                    line = outcome.message if named else f"{type(part).__name__}: {outcome.message}"
+                    raise EngineError(outcome.code, line) from outcome
                 raise outcome
         self.capabilities = self._capabilities()
 
@@ -126,6 +129,7 @@ class CascadeSession:
         self._transcriber = transcriber
         self._chat_model = chat_model
         self._synthesizer = synthesizer
+        self._emit = emit
         self._streaming = StreamingSession(emit, self._generate, self._transcribe)
         self._hearings: dict[tuple[str, int], Hearing] = {}
         """By item and number of the audio part in it: nearly always 0."""
@@ -154,6 +158,8 @@ class CascadeSession:
 
     def _listen(self, command: Listen) -> None:
         hearing = self._hearings.get((command.item_id, 0)) or self._begin((command.item_id, 0))
+        if command.words and hearing.on_words is None:
+            hearing.on_words = lambda words: self._emit(WordsHeard(command.item_id, words))
         hearing.feed(command.audio, command.format)
         if command.final:
             hearing.complete()

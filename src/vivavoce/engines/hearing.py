@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from vivavoce.engines.parts import Hints, Recognition, Transcriber, Transcript
@@ -33,6 +33,8 @@ class Hearing:
         """How much of the recording was fed, or at hand, when it was complete."""
         self._fingerprint: bytes | None = None
         """Of those bytes."""
+        self.on_words: Callable[[str], None] | None = None
+        """Who wants words as they come, while the stretch is fed."""
         self._deltas: list[Transcript] = []
         self._more = asyncio.Event()
         self._outcome: asyncio.Future[Transcript | EngineError] = asyncio.get_running_loop().create_future()
@@ -125,6 +127,8 @@ class Hearing:
         if not self._outcome.done():
             self._deltas.append(delta)
             self._more.set()
+            if self.on_words is not None and self._finishing is None:
+                self.on_words(delta.text)
 
     def _fail(self, error: Exception) -> None:
         if not isinstance(error, EngineError):

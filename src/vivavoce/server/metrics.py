@@ -16,11 +16,12 @@ from msgspec import UNSET
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from vivavoce.engine_api import Generate, GenerationFailed, OutputAudio, StopGenerating
+from vivavoce.engine_api import Generate, GenerationFailed, Listen, OutputAudio, StopGenerating, StopListening
 from vivavoce.engines.figures import ENGINE_FIGURES
 from vivavoce.protocol.server_events import (
     Error,
     InputAudioBufferCommitted,
+    InputAudioBufferSpeechStarted,
     InputAudioBufferSpeechStopped,
     InputAudioTranscriptionFailed,
     ResponseCreated,
@@ -80,6 +81,12 @@ class Metrics:
             buckets=_LATENCIES,
             registry=registry,
         )
+        self.interruptions: Final = Counter(
+            "vivavoce_interruptions",
+            "Speech over an answer that had to prove itself, by outcome: confirmed, dismissed. Of engines that listen.",
+            ["outcome"],
+            registry=registry,
+        )
         self.response_seconds: Final = Histogram(
             "vivavoce_response_seconds", "From response.created to response.done.", buckets=_DURATIONS, registry=registry
         )
@@ -112,6 +119,9 @@ class SessionMeter:
         self._committed_at: float | None = None
         self._created_at: dict[str, float] = {}
         self._drafts: Final = _Drafts(metrics)
+        self._tentative_id: str | None = None
+        """Speech over an answer that has not proved itself yet."""
+        self._dismissed = False
         self.turns = 0
         self.responses = 0
         self.errors = 0
@@ -127,10 +137,28 @@ class SessionMeter:
             count = _COUNTS.get(type(output))
             if count is not None:
                 count(self, output, now)
+        if self._dismissed:
+            self._decide("dismissed")
 
     def end(self) -> None:
         """The session is over."""
         self._metrics.sessions.dec()
+
+    def _on_listen(self, command: Listen, _: float) -> None:
+        if command.words:
+            self._tentative_id, self._dismissed = command.item_id, False
+
+    def _on_stop_listening(self, command: StopListening, _: float) -> None:
+        # Unless it is told anew at once, because the speaker goes on.
+        self._dismissed = command.item_id == self._tentative_id
+
+    def _on_speech_started(self, event: InputAudioBufferSpeechStarted, _: float) -> None:
+        if event.item_id == self._tentative_id:
+            self._decide("confirmed")
+
+    def _decide(self, outcome: str) -> None:
+        self._metrics.interruptions.labels(outcome).inc()
+        self._tentative_id, self._dismissed = None, False
 
     def _on_speech_stopped(self, _: InputAudioBufferSpeechStopped, now: float) -> None:
         self._speech_stopped_at = now
@@ -232,6 +260,9 @@ def _ends(response_id: str, input: Input | None, outputs: Sequence[Output]) -> b
 
 
 _COUNTS: Final[dict[type, Callable[[SessionMeter, Any, float], None]]] = {
+    Listen: SessionMeter._on_listen,
+    StopListening: SessionMeter._on_stop_listening,
+    InputAudioBufferSpeechStarted: SessionMeter._on_speech_started,
     InputAudioBufferSpeechStopped: SessionMeter._on_speech_stopped,
     InputAudioBufferCommitted: SessionMeter._on_committed,
     ResponseOutputAudioDelta: SessionMeter._on_audio,

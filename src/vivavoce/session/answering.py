@@ -27,6 +27,7 @@ from vivavoce.session.configuration import check_tool_choice, check_voice, known
 from vivavoce.session.context import Context
 from vivavoce.session.conversation import Entry
 from vivavoce.session.drafting import Drafting, GenerationEvent
+from vivavoce.session.pacing import Pacing
 from vivavoce.session.response import Ending, LiveResponse, Reason
 from vivavoce.session.specification import ResponseSpec, generate_command, laid_over, named
 from vivavoce.session.state import State
@@ -46,6 +47,8 @@ class Answering:
         """The response of the default conversation that is wanted or live."""
         self._context = Context(state)
         self._drafting = Drafting(state)
+        self._pacing: Pacing | None = None
+        """Of the response of the default conversation, if it may be paused."""
         self.owed = False
         """A turn is over, or a silence has lasted: it is answered as soon as no other response runs."""
         self._breaks_silence = False
@@ -123,7 +126,30 @@ class Answering:
         """An engine's output. Whatever names no live response, nor the draft, is stale."""
         if (response := self._live.get(event.response_id)) is None:
             self._drafting.hold(event)
-            return
+        elif self._pacing is None or self._pacing.response is not response:
+            self._take(response, event)
+        else:
+            if not self._pacing.add(event):
+                self._state.command(StopGenerating(response.id))
+            self.play()
+
+    def play(self) -> None:
+        """Let go of what is due of an answer that is paced."""
+        while (pacing := self._pacing) is not None and (event := pacing.next(self._state.now)) is not None:
+            self._take(pacing.response, event)
+
+    def pause(self) -> None:
+        """Somebody speaks, perhaps to interrupt: nothing more leaves of the answer."""
+        if self._pacing is not None:
+            self._pacing.paused = True
+
+    def resume(self) -> None:
+        """It was nothing: the answer goes on where it was paused."""
+        if self._pacing is not None:
+            self._pacing.paused = False
+            self.play()
+
+    def _take(self, response: LiveResponse, event: GenerationEvent) -> None:
         if isinstance(event, GenerationDone):
             self._done(response, event)
         elif isinstance(event, GenerationFailed):
@@ -138,17 +164,19 @@ class Answering:
                 self._end(response, "incomplete", "max_output_tokens")
 
     def deadline(self) -> float | None:
-        """When the engine of a live response has been silent for too long."""
-        if not self._live:
-            return None
-        signs = [response.last_sign_at for response in self._live.values()]
-        return min(signs) + self._state.setup.engine_silence_seconds
+        """When the engine of a live response has been silent for too long, or more of a paced answer is due."""
+        due = None if self._pacing is None else self._pacing.due()
+        for response in self._live.values():
+            silent = response.last_sign_at + self._state.setup.engine_silence_seconds
+            if (due is None or silent < due) and not self._is_behind(response):
+                due = silent
+        return due
 
     def end_silent(self) -> None:
         """Give up on engines that have been silent for too long."""
         seconds = self._state.setup.engine_silence_seconds
         for response in list(self._live.values()):
-            if self._state.now - response.last_sign_at >= seconds:
+            if self._state.now - response.last_sign_at >= seconds and not self._is_behind(response):
                 message = f"The model said nothing for {seconds:g} seconds."
                 error = ResponseError(type="server_error", code="engine_timeout", message=message)
                 self._state.command(StopGenerating(response.id))
@@ -207,7 +235,9 @@ class Answering:
 
     def _start(self, spec: ResponseSpec, limits: tuple[RateLimit, ...] | None = None) -> None:
         """Ask the engine, or go on with what it was asked for a draft."""
-        self._open(spec)
+        response = self._open(spec)
+        if spec.conversation_id is not None and self._state.confirms_barge_in:
+            self._pacing = Pacing(response)
         if limits is not None:
             self._state.send(RateLimitsUpdated(rate_limits=limits))
         held = self._drafting.release(spec.id)
@@ -251,10 +281,14 @@ class Answering:
         del self._live[response.id]
         self._send_all(response.finish(ending, reason, error, usage))
         if response.id == self._default_id:
-            self._default_id = None
+            self._default_id = self._pacing = None
             self.played_out_at = response.played_out_at(self._state.now)
         if self._state.setup.rate_limited:
             self._state.command(Spend(response.output_tokens))
+
+    def _is_behind(self, response: LiveResponse) -> bool:
+        """The client has not got all that the engine has said."""
+        return self._pacing is not None and self._pacing.response is response and self._pacing.behind
 
     def _send_all(self, events: Iterable[ServerEvent]) -> None:
         for event in events:

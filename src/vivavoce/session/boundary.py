@@ -41,6 +41,8 @@ class Setup(Struct, frozen=True, kw_only=True):
     """Ask with `Admit` before each response."""
     draft_after_ms: int | None = None
     """After so much silence inside a turn an answer is drafted, if the engine can. `None`: never."""
+    confirm_barge_in_ms: int | None = None
+    """Speech pauses an answer, and cuts it off when it has lasted so long or has words. `None`: it cuts it off at once."""
 
 
 # --- inputs ---

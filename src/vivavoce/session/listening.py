@@ -39,7 +39,7 @@ from vivavoce.session.drafting import MOST_DRAFTED_SAMPLES, MOST_DRAFTS
 from vivavoce.session.input_audio import InputAudio
 from vivavoce.session.state import State
 from vivavoce.session.transcripts import Transcripts
-from vivavoce.session.turns import Edge, End, Lull, Onset, Pause, Resumption, TurnDetector
+from vivavoce.session.turns import Edge, End, Lull, Onset, Pause, Resumption, TurnDetector, is_speech
 
 MIN_COMMIT_MS: Final = 100
 MAX_APPEND_BYTES: Final = 15 * 2**20
@@ -65,14 +65,21 @@ class Listening:
         """How often the open turn was offered for a draft."""
         self._offered = False
         """The engine was told of the turn as if it were over."""
+        self.tentative = False
+        """The turn that is open may be none: the client has not heard of it (`interruption.py`)."""
         self._push_to_talk = state.turn_detection is None
         self.quiet_since: float | None = None
         """Since when nobody speaks: the moment at which the last answer was played out."""
 
     @property
     def speaking(self) -> bool:
-        """A turn is open."""
-        return self._detector.speaking
+        """A turn is open, and the client knows."""
+        return self._detector.speaking and not self.tentative
+
+    @property
+    def item_id(self) -> str | None:
+        """The id of what is being said, once anything was said about it."""
+        return self._item_id
 
     # --- the client's events ---
 
@@ -141,8 +148,10 @@ class Listening:
         lull_ms = setup.draft_after_ms if setup.capabilities.drafts else None
         edge = self._detector.score(score.end_samples, score.probability, vad, asks=asks, lull_ms=lull_ms)
         if self._detector.speaking and not isinstance(edge, Onset | Resumption):
+            if self._offered and is_speech(score.probability, vad):
+                self._take_back()
             self._listen_until(score.end_samples)
-        elif edge is None:
+        elif edge is None and not self.tentative:
             self._audio.trim(self._wanted_from(score.end_samples))
         if isinstance(edge, Pause):
             self._ask_turn_model(edge.end_samples)
@@ -155,14 +164,35 @@ class Listening:
             return None
         return self._detector.turn_score(score.end_samples, score.probability, vad)
 
-    def start_turn(self, onset: Onset) -> None:
-        """Somebody speaks."""
+    def start_turn(self, onset: Onset, *, tentative: bool = False) -> None:
+        """Somebody speaks. If the turn is tentative, nobody hears of it before `announce`."""
         self.quiet_since = None
         self._forget_listening()
         self._audio.trim(onset.start_samples)
-        start = self._audio.start_samples
         self._item_id = self._state.new_item_id()
-        self._state.send(InputAudioBufferSpeechStarted(audio_start_ms=samples_to_ms(start), item_id=self._item_id))
+        self.tentative = tentative
+        if not tentative:
+            self.announce()
+
+    def announce(self) -> None:
+        """The turn that is open is one: it began where it began."""
+        assert self._item_id is not None
+        self.tentative = False
+        start_ms = samples_to_ms(self._audio.start_samples)
+        self._state.send(InputAudioBufferSpeechStarted(audio_start_ms=start_ms, item_id=self._item_id))
+
+    def dismiss(self, position_samples: int) -> None:
+        """The turn that is open is none: what was heard up to a position is noise."""
+        self.tentative = False
+        self._forget_listening()
+        self._detector.reset(position_samples)
+
+    def ask_words(self, position_samples: int) -> None:
+        """Ask the engine what was said so far."""
+        assert self._item_id is not None
+        self._offered = True
+        audio = self._audio.between(self._audio.start_samples, position_samples)
+        self._transcripts.ask(self._item_id, Clip(audio, self._audio.format))
 
     def offer(self, lull: Lull) -> Entry | None:
         """The turn as it would be if it were over, for a draft; `None` where that may cost more than it gives."""
@@ -246,7 +276,7 @@ class Listening:
         if self._item_id is None:
             self._item_id = self._state.new_item_id()
         audio = self._audio.between(start, position_samples)
-        self._state.command(Listen(self._item_id, audio, self._audio.format))
+        self._state.command(Listen(self._item_id, audio, self._audio.format, words=self.tentative))
         self._listened_samples = position_samples
 
     def _take_back(self) -> None:
@@ -276,8 +306,9 @@ class Listening:
     def _stop_speaking(self, end_samples: int) -> None:
         """Close the turn, if one is open: not the silence does it, but the client. Scores of its audio are stale then."""
         self._take_back()
-        if self._detector.speaking:
+        if self.speaking:
             self._state.send(self._stopped(end_samples))
+        self.tentative = False
         self._detector.reset(end_samples)
 
     def _stopped(self, end_samples: int) -> InputAudioBufferSpeechStopped:

@@ -18,7 +18,7 @@ from typing import Any, Final, get_args
 import msgspec
 from msgspec import UNSET
 
-from vivavoce.engine_api import SpeechScore, TranscriptDelta, TranscriptDone, TranscriptFailed, TurnScore
+from vivavoce.engine_api import SpeechScore, TranscriptDelta, TranscriptDone, TranscriptFailed, TurnScore, WordsHeard
 from vivavoce.protocol.client_events import (
     ClientEventBase,
     ConversationItemCreate,
@@ -61,6 +61,7 @@ from vivavoce.session.boundary import (
 from vivavoce.session.configuration import initial, updated
 from vivavoce.session.conversation import entry_of
 from vivavoce.session.drafting import GenerationEvent
+from vivavoce.session.interruption import Interrupting
 from vivavoce.session.listening import Listening
 from vivavoce.session.state import State
 from vivavoce.session.transcripts import Transcripts
@@ -78,6 +79,7 @@ class Session:
         self._transcripts = Transcripts(self._state)
         self._listening = Listening(self._state, self._transcripts)
         self._answering = Answering(self._state)
+        self._interrupting = Interrupting(self._state, self._listening, self._answering)
         self._expires_at = setup.opened_at + setup.duration_seconds
         self._draining: Drain | None = None
         self._closed = False
@@ -96,6 +98,8 @@ class Session:
         self._state.now = now
         try:
             _HANDLERS[type(input)](self, input)
+            if not self._closed:
+                self._take_edge(self._interrupting.settle())
         except RequestError as error:
             self._refuse(input, error)
         self._settle()
@@ -106,7 +110,7 @@ class Session:
         if self._closed:
             return None
         due = self._expires_at
-        for moment in (self._listening.idle_deadline(), self._answering.deadline()):
+        for moment in (self._listening.idle_deadline(), self._answering.deadline(), self._interrupting.deadline()):
             if moment is not None and moment < due:
                 due = moment
         return due
@@ -155,19 +159,25 @@ class Session:
         raise RequestError("invalid_value", message, "type")
 
     def _on_speech_score(self, score: SpeechScore) -> None:
-        self._take_edge(self._listening.on_speech_score(score))
+        edge = self._listening.on_speech_score(score)
+        if self._interrupting.undecided and not isinstance(edge, Onset):
+            self._interrupting.weigh(score, edge)
+        else:
+            self._take_edge(edge)
 
     def _on_turn_score(self, score: TurnScore) -> None:
-        self._take_edge(self._listening.on_turn_score(score))
+        edge = self._listening.on_turn_score(score)
+        if self._interrupting.undecided and isinstance(edge, End):
+            self._interrupting.end(edge)
+        else:
+            self._take_edge(edge)
 
     def _take_edge(self, edge: Edge | None) -> None:
         vad = self._state.turn_detection
         if vad is None:
             return
         if isinstance(edge, Onset):
-            self._listening.start_turn(edge)
-            if vad.interrupt_response:
-                self._answering.interrupt()
+            self._start_turn(edge, vad.interrupt_response)
         elif isinstance(edge, Lull):
             self._draft(edge)
         elif isinstance(edge, Resumption):
@@ -177,6 +187,13 @@ class Session:
             self._listening.end_turn(edge)
             if vad.create_response and self._state.answers is not None:
                 self._answering.owe()
+
+    def _start_turn(self, onset: Onset, interrupts: bool) -> None:
+        """Somebody speaks: a turn, unless it has to prove itself first."""
+        if not self._interrupting.begin(onset):
+            self._listening.start_turn(onset)
+            if interrupts:
+                self._answering.interrupt()
 
     def _draft(self, lull: Lull) -> None:
         """The turn may be over: begin to answer it, if it will be answered."""
@@ -222,9 +239,14 @@ class Session:
 
     def _on_transcript_done(self, event: TranscriptDone) -> None:
         self._transcripts.on_done(event)
+        self._interrupting.on_transcript(event)
 
     def _on_transcript_failed(self, event: TranscriptFailed) -> None:
         self._transcripts.on_failed(event)
+        self._interrupting.on_transcript(event)
+
+    def _on_words_heard(self, event: WordsHeard) -> None:
+        self._interrupting.on_words(event)
 
     # --- responses ---
 
@@ -254,6 +276,7 @@ class Session:
         if self._state.now >= self._expires_at:
             self._expire()
             return
+        self._answering.play()
         self._answering.end_silent()
         idle = self._listening.idle_deadline()
         if idle is not None and self._state.now >= idle:
@@ -336,6 +359,7 @@ _HANDLERS: Final[dict[type, Callable[[Session, Any], None]]] = {
     ResponseCancel: Session._on_response_cancel,
     SpeechScore: Session._on_speech_score,
     TurnScore: Session._on_turn_score,
+    WordsHeard: Session._on_words_heard,
     TranscriptDelta: Session._on_transcript_delta,
     TranscriptDone: Session._on_transcript_done,
     TranscriptFailed: Session._on_transcript_failed,

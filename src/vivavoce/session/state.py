@@ -39,6 +39,12 @@ class State:
         return self.config.audio.input.turn_detection
 
     @property
+    def confirms_barge_in(self) -> bool:
+        """Speech that may interrupt has to prove itself first."""
+        vad = self.turn_detection
+        return vad is not None and vad.interrupt_response and self.setup.confirm_barge_in_ms is not None
+
+    @property
     def answers(self) -> SessionConfig | None:
         """The configuration, if this session answers at all: a transcription session does not."""
         return self.config if isinstance(self.config, SessionConfig) else None

@@ -169,6 +169,11 @@ class TurnDetector:
         return End(end_samples)
 
 
+def is_speech(probability: float, vad: TurnDetection | None) -> bool:
+    """Whether a window of this score is speech."""
+    return vad is not None and probability >= _threshold(vad)
+
+
 def _threshold(vad: TurnDetection) -> float:
     return vad.threshold if isinstance(vad, ServerVad) else SEMANTIC_THRESHOLD
 

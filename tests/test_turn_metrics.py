@@ -1,4 +1,4 @@
-"""What `/metrics` tells of draft responses: kept, dropped, and the time saved."""
+"""What `/metrics` tells of turns: drafts kept, dropped and the time saved; interruptions."""
 
 from __future__ import annotations
 
@@ -91,3 +91,17 @@ def test_a_written_answer_saves_no_audio_and_an_ordinary_response_is_no_draft() 
     world.hear(0.02, 11)
     world.give(GenerationDone("resp_draft_0"))
     assert world.drafts() == (1.0, None, 0.0)
+
+
+def test_interruptions_are_counted_by_what_became_of_them() -> None:
+    metrics, capabilities = Metrics(), Capabilities(listens=True)
+    setup = Setup(seed="", config=SessionConfig(), capabilities=capabilities, expires_at=1, confirm_barge_in_ms=300)
+    session, meter = Session(setup), SessionMeter(metrics)
+    inputs: list[Input] = [ResponseCreate()]
+    for number, loud in enumerate([0.9] * 5 + [0.02] * 10 + [0.9] * 15, 1):
+        inputs += [CHUNK, SpeechScore(number * WINDOW_SAMPLES, loud)]
+    session.open(0.0)
+    for event in inputs:
+        meter.step(0.0, event, session.handle(event, 0.0))
+    for outcome in ("dismissed", "confirmed"):
+        assert metrics._registry.get_sample_value("vivavoce_interruptions_total", {"outcome": outcome}) == 1.0
