@@ -77,8 +77,8 @@ def test_words_become_phonemes_and_phonemes_sound(folder: Path) -> None:
 
 
 def test_what_is_written_for_the_eye_is_said_for_the_ear(folder: Path) -> None:
-    written = "**Paris** -> _Rome_, `x = 3` 🚆"
-    assert heard(pcm_of(spoken(folder, Utterance(text=written)))) == [phonemes("Paris to Rome, x = 3")]
+    written = "**Paris** -> _Rome_, `x = 3`, $3.50 🚆"
+    assert heard(pcm_of(spoken(folder, Utterance(text=written)))) == [phonemes("Paris to Rome, x = 3, 3 dollars 50")]
 
 
 def test_a_tag_is_never_spoken(folder: Path) -> None:

@@ -121,8 +121,8 @@ def test_a_text_that_never_ends_is_ended(tmp_path: Path) -> None:
 
 def test_what_is_written_for_the_eye_is_said_for_the_ear(part: PocketTTS, runner: asyncio.Runner) -> None:
     with Reader(part) as texts:
-        runner.run(collected(part.speak(Utterance(text="**Paris** -> _Rome_, `x = 3` 🚆"))))
-    assert texts == ["Paris to Rome, x = 3."]
+        runner.run(collected(part.speak(Utterance(text="**Paris** -> _Rome_, `x = 3`, $3.50 🚆"))))
+    assert texts == ["Paris to Rome, x = 3, 3 dollars 50."]
 
 
 def test_a_tag_is_never_spoken(part: PocketTTS, runner: asyncio.Runner) -> None:

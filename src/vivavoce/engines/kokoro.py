@@ -18,6 +18,7 @@ import numpy as np
 from msgspec import Struct
 
 from vivavoce.audio import SAMPLE_HZ
+from vivavoce.engines.amounts import in_words
 from vivavoce.engines.kokoro_model import FASTEST, SLOWEST, KokoroModel
 from vivavoce.engines.kokoro_voices import API_VOICES, DEFAULT_VOICE, language_of
 from vivavoce.engines.parts import Speech, Utterance
@@ -182,7 +183,9 @@ class _Line:
         """Speak the next piece."""
         if self._pieces is None:
             text = self._utterance.text
-            reading = speakable(text, english=self._language.startswith("en"))
+            english = self._language.startswith("en")
+            reading = speakable(text, english=english)
+            reading = in_words(reading) if english else reading
             self._marks = SpokenMarks(text, reading)
             self._pieces = [] if reading.is_silent() else _cut(reading)
         speeches = list(self._speak(self._pieces.pop(0))) if self._pieces else []

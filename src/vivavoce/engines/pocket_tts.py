@@ -20,6 +20,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from vivavoce.audio import PCM_SAMPLE_BYTES, SAMPLE_HZ
+from vivavoce.engines.amounts import in_words
 from vivavoce.engines.parts import Speech, Utterance
 from vivavoce.engines.pieces import Piece, pieces
 from vivavoce.engines.pocket_tts_model import Generation, PocketModel
@@ -120,7 +121,9 @@ class PocketTTS:
             raise EngineError("engine_unavailable", "Pocket TTS is not started.")
         loop = asyncio.get_running_loop()
         voice = self._voice_for(utterance, model)
-        reading = speakable(utterance.text, english=self._language.startswith("english"))
+        english = self._language.startswith("english")
+        reading = speakable(utterance.text, english=english)
+        reading = in_words(reading) if english else reading
         marks = SpokenMarks(utterance.text, reading)
         samples, began_at = 0, 0.0
         for piece in [] if reading.is_silent() else _cut(reading.text):

@@ -59,11 +59,13 @@ class StepThreads:
             thread.join()
 
     def _run(self) -> None:
-        while (entry := self._steps.get())[2] is not None:
-            _, _, step, future = entry
+        while True:
+            _, _, step, future = self._steps.get()
+            if step is None:
+                return
             if future.set_running_or_notify_cancel():
                 _settle(future, _refuse if self._closed else step)
-            del entry, step, future  # what a result holds must not live until the next step
+            del step, future  # what a result holds must not live until the next step
 
 
 def _refuse() -> NoReturn:

@@ -18,4 +18,5 @@ def to_pcm16(samples: NDArray[Any], gain: float = 1.0) -> NDArray[np.int16]:
         over = np.maximum(np.abs(scaled) - _KNEE, 0)
         bent = _KNEE + (1 - _KNEE) * np.tanh(over / (1 - _KNEE))
         scaled = np.where(over > 0, np.copysign(bent, scaled), scaled)
-    return np.round(np.clip(scaled, -1, 1) * 32_767).astype(np.int16)
+    pcm: NDArray[np.int16] = np.round(np.clip(scaled, -1, 1) * 32_767).astype(np.int16)
+    return pcm
