@@ -151,11 +151,9 @@ def test_words_come_while_the_user_speaks(folder: Path, decoding: str) -> None:
     async def scenario() -> None:
         async with started(folder, decoding=decoding) as transcriber:
             turn = Turn(transcriber)
-            turn.feed(speech("one two"))
-            turn.feed(silence(0.3))
+            turn.feed(speech("one two") + silence(0.1))
             assert await turn.until(lambda words: "one" in words) == "one"
-            turn.feed(speech("app three"))
-            turn.feed(silence(0.3))
+            turn.feed(speech("app three") + silence(0.1))
             assert await turn.until(lambda words: "app" in words) == "one two app"
             assert (await turn.finish()).text == "one two app three"
 

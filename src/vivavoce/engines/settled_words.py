@@ -2,8 +2,8 @@
 
 A streaming recogniser tells its best guess after each step. Greedy search only adds to it, but the last word may grow
 ("app", "apple"); beam search may change its mind further back. So a word is settled once another one follows it and the last
-few guesses agree on it, or once nobody speaks any more. What was told stands: a final text that disagrees is heard from where
-it goes further.
+few guesses agree on it, or once nobody speaks any more. What was told stands: a final text that disagrees is heard from
+where it goes further.
 """
 
 from __future__ import annotations
