@@ -382,6 +382,35 @@ def test_the_servers_words_pass_through_in_order_also_before_they_are_asked_for(
     scene(play, behave, transcription="gpt-4o-transcribe")
 
 
+def test_speech_that_is_to_be_written_down_and_answered_goes_up_once() -> None:
+    async def play(scene: Scene) -> None:
+        scene.probe.session.submit(Transcribe(item_id="item_1", audio=SPEECH, format=PCM))
+        assert (await scene.ask(with_speech(SPEECH, "item_1"))).transcript == "Hello."
+        assert scene.said.count("input_audio_buffer.commit") == 1
+        assert "conversation.item.create" not in scene.said
+
+    scene(play, transcription="any")
+
+
+def test_a_click_is_not_written_down() -> None:
+    async def play(scene: Scene) -> None:
+        scene.probe.session.submit(Transcribe(item_id="item_1", audio=bytes(480), format=PCM))
+        failed = await scene.probe.until(lambda event: isinstance(event, TranscriptFailed))
+        assert failed.message == "It is too short to be understood."
+
+    scene(play, transcription="any")
+
+
+def test_while_somebody_speaks_nothing_else_is_heard() -> None:
+    async def play(scene: Scene) -> None:
+        scene.probe.session.submit(Listen("item_2", SPEECH, PCM))
+        scene.probe.session.submit(Transcribe(item_id="item_1", audio=SPEECH, format=PCM))
+        failed = await scene.probe.until(lambda event: isinstance(event, TranscriptFailed))
+        assert failed.code == "transcription_unavailable"
+
+    scene(play, transcription="any")
+
+
 # --- failures ---
 
 

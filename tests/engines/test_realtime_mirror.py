@@ -134,6 +134,15 @@ def test_an_id_that_means_something_else_now() -> None:
     assert mirror.steps([msgspec.structs.replace(new, status="incomplete")]) == []
 
 
+def test_speech_that_is_there_twice_stays_once() -> None:
+    mirror = Mirror()
+    item = heard("item_1")
+    assert mirror.steps([item]) == [Create(item, "item_1", None)]
+    mirror.committed(Entry(ours="item_1", heard_bytes=len(SECOND)), "theirs_1")
+    assert mirror.steps([item]) == [Delete("theirs_1")]
+    assert mirror.steps([item]) == []
+
+
 def test_after_a_new_connection_everything_is_told_and_silent_answers_are_not() -> None:
     items: list[Item] = [heard("item_1"), said("item_a", "", b""), said("item_b", "Hello."), user("item_2")]
     steps = Mirror().steps(items)

@@ -128,7 +128,7 @@ class Mirror:
         found: list[Step] = []
         wanted = {_id(item): item for item in items}
         for entry in list(self._entries):
-            item = wanted.get(entry.ours) if entry.ours else None
+            item = wanted.pop(entry.ours, None) if entry.ours else None
             if item is None or not _same(entry, item):
                 found += self._remove(entry)
             elif entry.spoken is not None:

@@ -147,13 +147,15 @@ class RealtimeSession:
         return item_id in self._mirror.known or any(entry.ours == item_id for entry in self._commits)
 
     async def _hear(self, request: Transcribe) -> None:
-        """Speech that was not passed on while it came: all of it now, unless somebody speaks."""
-        await self._line.ready()
-        if self._speech is not None:
-            raise EngineError("transcription_unavailable", "Somebody else speaks. The server hears one at a time.")
-        speech = self._begin(request)
-        pcm = await asyncio.to_thread(speech.whole, request.audio)
-        if self._speech is None and speech.epoch == self._line.epoch:
+        """Speech that was not passed on while it came: all of it now, unless somebody speaks. Raises `EngineError`."""
+        async with self._asking:  # An answer that is asked for after it finds it there.
+            await self._line.ready()
+            speech = self._begin(request)
+            pcm = await asyncio.to_thread(speech.whole, request.audio)
+            if len(pcm) < _COMMIT_BYTES:
+                raise EngineError("transcription_unavailable", "It is too short to be understood.")
+            if self._speech is not None or speech.epoch != self._line.epoch or self._is_committed(request.item_id):
+                raise EngineError("transcription_unavailable", "The Realtime server hears one at a time.")
             self._send({"type": "input_audio_buffer.append", "audio": pcm})
             self._commit(speech)
 
