@@ -134,6 +134,12 @@ def test_every_part_of_ours_is_described() -> None:
     assert all(len(row.gives) <= 76 for row in catalogue.about().values())
 
 
+def test_those_of_ours_that_have_weights_are_known() -> None:
+    rows = catalogue.about()
+    for group, name in rows.keys() - {(catalogue.FRONT_END, "webrtc")}:
+        assert rows[group, name].weights == hasattr(registry.find(group, name), "weights"), name
+
+
 def test_to_list_loads_nothing_heavy() -> None:
     program = f"import sys; from vivavoce.cli import main; main(['engines']); assert not set({NEEDED}) & set(sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)

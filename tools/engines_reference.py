@@ -10,7 +10,7 @@ from typing import Final
 
 from vivavoce.engines.weights_download import readable_bytes
 from vivavoce.registry import GROUPS
-from vivavoce.server.catalogue import About, Part, about, parts
+from vivavoce.server.catalogue import FRONT_END, About, Part, about, parts
 from vivavoce.settings import Settings, profiles
 
 _INTRODUCTION: Final = """\
@@ -19,8 +19,9 @@ _INTRODUCTION: Final = """\
 <!-- Generated: python tools/engines_reference.py > docs/reference/engines.md -->
 
 What can hear, think and speak, what its weights need, and how far it was proven. `vivavoce engines` shows the same for your
-machine, with what is missing; [Choosing](../how-to/choosing.md) says how to pick. Every part passes the shared engine suite
-(`tests/engines/contract.py`) as part of a cascade.
+machine, with what is missing; [Choosing](../how-to/choosing.md) says how to pick, and
+[your own engine](../how-to/your-own-engine.md) stands beside ours by the same door. Every engine passes the shared suite
+(`tests/engines/contract.py`), a part as one of a cascade.
 
 - **Licence** is that of the code that runs; the weights have their own, in the column beside it.
 - **Tested** says on what. Large weights cannot be fetched where Vivavoce is built: the loading code is the real one, and the
@@ -38,14 +39,12 @@ _HEAD: Final = (
 def reference() -> str:
     """The page, as Markdown."""
     known = about()
-    groups = {kind: group for group, kind in GROUPS.items()}
+    groups = {kind: group for group, kind in GROUPS.items()} | {"front end": FRONT_END}
     ours = [part for part in parts(Settings()) if part.package == "vivavoce"]
     sections = [_INTRODUCTION]
-    for group, kind in GROUPS.items():
+    for kind in groups:
         rows = [_row(part, known[groups[part.kind], part.name]) for part in ours if part.kind == kind]
-        sections.append(
-            "\n".join([f"\n## {kind[:1].upper()}{kind[1:]}s\n", f'`[project.entry-points."{group}"]`\n', _HEAD, *rows, ""])
-        )
+        sections.append("\n".join([f"\n## {kind[:1].upper()}{kind[1:]}s\n", _HEAD, *rows, ""]))
     return "".join(sections) + "\n".join(_profiles())
 
 

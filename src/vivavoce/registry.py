@@ -20,7 +20,7 @@ import importlib
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any, Final, TypeVar
 
@@ -73,6 +73,12 @@ class Entry(Struct, frozen=True):
 def entries(group: str) -> list[Entry]:
     """All names of a group, in alphabetical order. Imports nothing."""
     return [_described(group, point) for _, point in sorted(_points(group).items())]
+
+
+def lacking(package: str, extra: str) -> tuple[str, ...]:
+    """What an extra of an installed package needs that is not installed: names of distributions."""
+    _, required = _read(metadata.distribution(package))
+    return tuple(name for name, wanted_by in required if wanted_by == extra and not _installed(name))
 
 
 def find(group: str, name: str) -> Factory:
@@ -141,9 +147,9 @@ def _why_not_found(point: metadata.EntryPoint, module: str) -> str:
 
 
 def _described(group: str, point: metadata.EntryPoint) -> Entry:
-    package = point.dist.name if point.dist else ""
+    package, required = _read(point.dist)
     extras = _extras(point)
-    needed = [distribution for distribution, extra in _requirements(point) if extra in extras]
+    needed = [distribution for distribution, extra in required if extra in extras]
     missing = tuple(distribution for distribution in needed if not _installed(distribution))
     remedy = f"pip install '{package}[{','.join(extras)}]'" if missing else ""
     return Entry(group, point.name, package, missing, remedy, extras)
@@ -157,19 +163,24 @@ def _extras(point: metadata.EntryPoint) -> tuple[str, ...]:
 
 def _remedy_for(point: metadata.EntryPoint, module: str) -> str:
     """For an entry point that names no extra: the extra of its package that brings the module."""
-    for needed, extra in _requirements(point):
+    for needed, extra in _read(point.dist)[1]:
         if point.dist and extra and _normal(needed) == _normal(module.partition(".")[0]):
             return f"pip install '{point.dist.name}[{extra}]'"
     return ""
 
 
-def _requirements(point: metadata.EntryPoint) -> Iterator[tuple[str, str]]:
-    """What the package of the entry point requires: a distribution's name and the extra that asks for it, or `""`."""
-    for line in (point.dist.requires if point.dist else None) or ():
+@functools.cache
+def _read(package: metadata.Distribution | None) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """A package's name, and what it requires: each distribution's name and the extra that asks for it, or `""`."""
+    if package is None:
+        return "", ()
+    found = []
+    for line in package.requires or ():
         name = re.match(r"[A-Za-z0-9._-]+", line)
         extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)", line)
         if name:
-            yield name[0], extra[1] if extra else ""
+            found.append((name[0], extra[1] if extra else ""))
+    return package.name, tuple(found)
 
 
 def _installed(distribution: str) -> bool:

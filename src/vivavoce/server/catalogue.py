@@ -6,6 +6,7 @@ imported for that, which costs a few milliseconds. One sentence for each of ours
 
 from __future__ import annotations
 
+import functools
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ from msgspec import Struct
 from vivavoce.engines.cascade import PARTS
 from vivavoce.engines.weights import Weights, kept, wanted
 from vivavoce.protocol.errors import EngineError, SettingsError
-from vivavoce.registry import ENGINES, GROUPS, TURN_ENDS, VOICE_ACTIVITY, Entry, entries, find
+from vivavoce.registry import ENGINES, GROUPS, TURN_ENDS, VOICE_ACTIVITY, Entry, entries, find, lacking
 from vivavoce.settings import Settings, load
 from vivavoce.settings import profiles as files_of_profiles
 
@@ -77,22 +78,26 @@ class About(Struct, frozen=True, kw_only=True):
     tested: str
     first_ms: str
     """To the first sound, word or score, and of what; as measured, or why not."""
+    weights: bool = False
+    """Whether it has any. Of ours, only those that do are imported to be listed."""
 
 
 def parts(settings: Settings) -> list[Part]:
     """Everything that has a name, group by group."""
     in_use = {(group, name): options for group, name, options in used(settings)}
     known = about()
-    return [
+    found = [
         _described(kind, entry, known.get((group, entry.name)), in_use.get((group, entry.name)), settings)
         for group, kind in GROUPS.items()
         for entry in entries(group)
     ]
+    return [*found, _front_end(settings)]
 
 
 def profiles() -> list[Profile]:
     """Ours, and what each lacks on this machine."""
-    return [_profile(name, file) for name, file in files_of_profiles().items()]
+    installed = {(group, entry.name): entry for group in GROUPS for entry in entries(group)}
+    return [_profile(name, file, installed) for name, file in files_of_profiles().items()]
 
 
 def used(settings: Settings) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
@@ -112,6 +117,9 @@ def needed(settings: Settings) -> dict[str, Weights]:
     """The weights that the settings need, by the names of the models. Raises `SettingsError` and `EngineError`."""
     found: dict[str, Weights] = {}
     for group, name, options in used(settings):
+        row = about().get((group, name))
+        if row is not None and not row.weights:
+            continue
         factory = find(group, name)
         known = _known(factory)
         model = str(options.get("model") or _default_model(factory, known))
@@ -139,6 +147,7 @@ def named(names: list[str], settings: Settings) -> dict[str, Weights]:
     return found
 
 
+@functools.cache
 def about() -> dict[tuple[str, str], About]:
     """What `catalogue.toml` says, by group and name."""
     file = Path(__file__).parents[1] / "engines" / "catalogue.toml"
@@ -149,16 +158,17 @@ def about() -> dict[tuple[str, str], About]:
 def _described(kind: str, entry: Entry, row: About | None, options: Mapping[str, Any] | None, settings: Settings) -> Part:
     fault = ""
     models: tuple[Model, ...] = ()
+    is_ours = entry.package == _OURS
     try:
-        factory = find(entry.group, entry.name)
-        chosen = options if options is not None else _options_of(entry, settings)
-        models = tuple(_models(factory, chosen))
+        if not is_ours or row is None or row.weights:
+            chosen = options if options is not None else _options_of(entry, settings)
+            models = tuple(_models(find(entry.group, entry.name), chosen))
     except SettingsError as error:
         fault = "" if entry.missing else str(error)
     return Part(
         kind=kind,
         name=entry.name,
-        gives=row.gives if row and entry.package == _OURS else "",
+        gives=row.gives if row and is_ours else "",
         package=entry.package,
         in_use=options is not None,
         missing=entry.missing,
@@ -169,6 +179,23 @@ def _described(kind: str, entry: Entry, row: About | None, options: Mapping[str,
 
 
 _OURS: Final = "vivavoce"
+_FRONT_END_EXTRA: Final = "audio-processing"
+FRONT_END: Final = "vivavoce.front_end"
+"""Where `catalogue.toml` has it. No group of entry points."""
+
+
+def _front_end(settings: Settings) -> Part:
+    """What cleans the microphone's audio. It has no name in the settings, only an extra."""
+    missing = lacking(_OURS, _FRONT_END_EXTRA)
+    return Part(
+        kind="front end",
+        name="webrtc",
+        gives=about()[FRONT_END, "webrtc"].gives,
+        package=_OURS,
+        in_use=settings.echo_cancellation != "off" or (settings.noise_reduction != "off" and not missing),
+        missing=missing,
+        remedy=f"pip install '{_OURS}[{_FRONT_END_EXTRA}]'" if missing else "",
+    )
 
 
 def _options_of(entry: Entry, settings: Settings) -> Mapping[str, Any]:
@@ -207,12 +234,10 @@ def _default_model(factory: Any, known: Mapping[str, Weights]) -> str:
     return next((name for name in (*defaults, *known) if name), "")
 
 
-def _profile(name: str, file: Path) -> Profile:
+def _profile(name: str, file: Path, installed: Mapping[tuple[str, str], Entry]) -> Profile:
     settings = load(None, None, {"profile": name})
-    lacking = [
-        entry for group, part, _ in used(settings) for entry in entries(group) if entry.name == part and entry.missing
-    ]
-    extras = dict.fromkeys(extra for entry in lacking for extra in entry.extras)
+    its_entries = [installed[group, part] for group, part, _ in used(settings)]
+    extras = dict.fromkeys(extra for entry in its_entries if entry.missing for extra in entry.extras)
     absent = {model: weights for model, weights in needed(settings).items() if kept(weights) is None}
     return Profile(
         name=name,
