@@ -74,7 +74,7 @@ def test_an_answer_that_nobody_heard_is_left_out() -> None:
 
 
 def test_calls_and_their_outputs_stand_together() -> None:
-    items = (user("When?"), said("Let me see."), call("a"), call("b"), output("b", "one"), user("Well?"), output("a", "two"))
+    items = (user("When?"), said("Let me see."), call("a"), call("b"), output("b", "one"), output("a", "two"), user("Well?"))
     told = messages("", items)
     assert [message["role"] for message in told] == ["user", "assistant", "tool", "tool", "user"]
     assert told[1]["content"] == "Let me see."
@@ -84,6 +84,33 @@ def test_calls_and_their_outputs_stand_together() -> None:
 
 def test_a_call_that_nobody_answered_yet() -> None:
     assert messages("", (call("a"),))[1] == {"role": "tool", "tool_call_id": "a", "content": NO_OUTPUT_YET}
+
+
+def test_the_conversation_goes_on_while_a_call_is_out() -> None:
+    told = messages("", (user("When?"), call("a"), user("And tell me a joke.")))
+    assert [message["role"] for message in told] == ["user", "assistant", "tool", "user"]
+    assert told[2]["content"] == NO_OUTPUT_YET
+
+
+def test_an_output_that_came_late_is_the_news() -> None:
+    """Outputs in any order, each where it came; what came in time stays where it was."""
+    calls = (user("When, where and how?"), said("One moment."), call("a"), call("b"), call("c"), output("b", "here"))
+    told = messages("", (*calls, user("A joke?"), said("Knock, knock."), output("c", "so")))
+    assert [message["role"] for message in told] == [
+        "user", "assistant", "tool", "tool", "user", "assistant", "tool",
+    ]  # fmt: skip
+    assert [message["content"] for message in told[2:4]] == [NO_OUTPUT_YET, "here"]
+    assert told[5]["content"] == "Knock, knock."
+    assert told[6] == {"role": "tool", "tool_call_id": "c", "content": "so"}
+    later = messages("", (*calls, user("A joke?"), said("Knock."), output("c", "so"), said("So."), output("a", "noon")))
+    assert [message["role"] for message in later][-4:] == ["assistant", "tool", "assistant", "tool"]
+    assert later[-1] == {"role": "tool", "tool_call_id": "a", "content": "noon"}
+    assert [message.get("tool_call_id") for message in later if message["role"] == "tool"] == ["b", "c", "a"]
+
+
+def test_an_answer_that_nobody_heard_makes_no_output_late() -> None:
+    told = messages("", (user("When?"), call("a"), said(""), output("a")))
+    assert [message["role"] for message in told] == ["user", "assistant", "tool"]
 
 
 def test_an_output_without_its_call_is_not_lost() -> None:

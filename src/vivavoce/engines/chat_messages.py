@@ -5,6 +5,7 @@ arguments that broke off, two messages of the user's in a row. Servers render me
 many templates fail on these. So:
 
     assistant: text, then calls   one message, its outputs right behind it, each call with exactly one
+    output that came late         its call is told with it, where it came: the news is the newest message
     output without a call         a system message
     call without arguments        `{}`; one that broke off and was never answered is left out
     two in a row of one speaker   one message
@@ -13,13 +14,14 @@ many templates fail on these. So:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET
 
 from vivavoce.engine_api import Generate
+from vivavoce.engines.history import words_of
 from vivavoce.protocol.objects import (
     FunctionCall,
     FunctionCallOutput,
@@ -69,7 +71,7 @@ def messages(instructions: str, items: Sequence[Item], content: Callable[[Messag
         found.append({"role": "system", "content": instructions})
     outputs = {item.call_id: item.output for item in items if isinstance(item, FunctionCallOutput)}
     called = {call_id(item) for item in items if isinstance(item, FunctionCall)}
-    for item in items:
+    for item in _with_late_calls(items):
         if isinstance(item, FunctionCall):
             _add_call(found, item, outputs)
         elif isinstance(item, FunctionCallOutput):
@@ -78,6 +80,27 @@ def messages(instructions: str, items: Sequence[Item], content: Callable[[Messag
         else:
             _add_message(found, item, content(item))
     return list(_with_outputs(found, outputs))
+
+
+def _with_late_calls(items: Sequence[Item]) -> Iterator[Item]:
+    """The items, each call whose output came when the conversation had gone on moved to that place.
+
+    Where the call was made, nobody would notice the output: the model would answer what was said last, again.
+    """
+    came = {item.call_id: index for index, item in enumerate(items) if isinstance(item, FunctionCallOutput)}
+    late: dict[int, list[FunctionCall]] = {}
+    for index, item in enumerate(items):
+        if isinstance(item, FunctionCall) and any(map(_says, items[index + 1 : came.get(call_id(item), 0)])):
+            late.setdefault(came[call_id(item)], []).append(item)
+            continue
+        yield from late.get(index, ())
+        yield item
+
+
+def _says(item: Item) -> bool:
+    if not isinstance(item, Message):
+        return False
+    return bool(item.content) if item.role == "user" else item.role == "assistant" and bool(words_of(item))
 
 
 def call_id(call: FunctionCall) -> str:
