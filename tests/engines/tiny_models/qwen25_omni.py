@@ -109,7 +109,7 @@ def _config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5OmniConfig:
             "intermediate_size": 64,
             "num_hidden_layers": 2,
             "head_dim": 16,
-            "max_position_embeddings": 4_096,
+            "max_position_embeddings": 32_768,
         },
         **media,
         "user_token_id": ids["user"],

@@ -105,7 +105,8 @@ class BlockEar:
             block.encoded = None
         if stale:
             stale[0].encoded, stale[0].floor = self._encoded(stale[0].raw), floor
-        self.blocks = [block.encoded for block in takewhile(lambda block: block.encoded, self._cut) if block.encoded]
+        ready = takewhile(lambda block: block.encoded is not None, self._cut)
+        self.blocks = [block.encoded for block in ready if block.encoded and block.encoded.positions]
         return len(stale) > 1
 
     def _take_in(self) -> None:
