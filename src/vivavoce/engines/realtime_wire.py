@@ -235,5 +235,7 @@ def _part_fields(part: Any, dialect: Dialect) -> Event | None:
             words = part.transcript if isinstance(part, OutputAudioPart) else part.text
             return {"type": "text" if dialect == "beta" else "output_text", "text": words} if words.strip() else None
         case InputImagePart():
+            if dialect == "beta":
+                return None  # It knew no pictures.
             return {"type": "input_image", "image_url": part.image_url, "detail": part.detail}
     return {"type": "input_text", "text": part.text}
