@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -130,284 +130,307 @@ def _reads(counts: list[int]) -> Any:
     return lambda _, args, kwargs: counts.append(kwargs["inputs_embeds"].shape[1])
 
 
-@asynccontextmanager
-async def scene(**options: Any) -> AsyncIterator[Scene]:
-    engine = QwenOmni({**OPTIONS, "model": str(tiny.folder()), **options})
-    await engine.start()
-    try:
-        with counted(engine) as counts:
-            scene = Scene(engine, counts)
-            yield scene
-            scene.probe.session.close()
-    finally:
-        await engine.close()
+class Stage:
+    """The engine that the scenes share, on one loop: loading it takes longer than a scene."""
+
+    def __init__(self) -> None:
+        self._runner = asyncio.Runner()
+        self._engine = QwenOmni({**OPTIONS, "model": str(tiny.folder())})
+        self._runner.run(self._engine.start())
+
+    def play(self, act: Callable[[Scene], Awaitable[None]]) -> None:
+        """A session of its own for each scene."""
+
+        async def run() -> None:
+            with counted(self._engine) as counts:
+                scene = Scene(self._engine, counts)
+                await act(scene)
+                scene.probe.session.close()
+
+        self._runner.run(run())
+
+    def close(self) -> None:
+        self._runner.run(self._engine.close())
+        self._runner.close()
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    stage = Stage()
+    yield stage
+    stage.close()
 
 
 # --- hearing ahead ---
 
 
-def test_all_but_the_tail_is_encoded_and_read_before_the_turn_is_over():
-    async def run() -> None:
-        async with scene() as stage:
-            first = await stage.ask(spoken("item_1", pcm(0, 2)), instructions=INSTRUCTIONS)
-            items = (spoken("item_1", pcm(0, 2)), said("item_2", first.transcript))
-            audio = pcm(20, 37.5)
-            stage.counts.clear()
-            stage.listen("item_3", audio)
-            await stage.heard()
-            assert stage.counts.encoded == [800, 800]
-            assert sum(stage.counts.thought) > 208
-            assert sum(stage.counts.talked) > 208
-            stage.listen("item_3", b"", final=True)
-            await stage.heard()
-            stage.counts.clear()
-            answer = await stage.ask(*items, spoken("item_3", audio), instructions=INSTRUCTIONS)
-            assert stage.counts.encoded == [150]
-            assert stage.counts.thought[0] < 30
-            assert stage.counts.talked[0] < 40
-            ahead = (answer.transcript, answer.pcm)
-        async with scene() as stage:
-            await stage.ask(spoken("item_1", pcm(0, 2)), instructions=INSTRUCTIONS)
-            answer = await stage.ask(*items, spoken("item_3", audio), instructions=INSTRUCTIONS)
-            assert (answer.transcript, answer.pcm) == ahead
+def test_all_but_the_tail_is_encoded_and_read_before_the_turn_is_over(stage):
+    async def act(scene: Scene) -> None:
+        before = spoken("item_1", pcm(0, 2))
+        first = await scene.ask(before, instructions=INSTRUCTIONS)
+        items = (before, said("item_2", first.transcript))
+        audio = pcm(20, 37.5)
+        scene.counts.clear()
+        scene.listen("item_3", audio)
+        await scene.heard()
+        assert scene.counts.encoded == [800, 800]
+        assert sum(scene.counts.thought) > 208
+        assert sum(scene.counts.talked) > 208
+        scene.listen("item_3", b"", final=True)
+        await scene.heard()
+        scene.counts.clear()
+        answer = await scene.ask(*items, spoken("item_3", audio), instructions=INSTRUCTIONS)
+        assert scene.counts.encoded == [150]
+        assert scene.counts.thought[0] < 30
+        assert scene.counts.talked[0] < 40
+        fresh = await _alone(scene, *items, spoken("item_3", audio), instructions=INSTRUCTIONS)
+        assert (answer.transcript, answer.pcm) == (fresh.transcript, fresh.pcm)
 
-    asyncio.run(run())
+    stage.play(act)
 
 
-def test_a_first_turn_is_read_ahead_with_the_instructions_of_the_session_before():
-    async def run() -> None:
-        async with scene() as stage:
-            await stage.ask(spoken("item_1", pcm(0, 2)), instructions=INSTRUCTIONS)
-            stage.probe.session.close()
-            stage.probe = Probe(stage.engine)
-            stage.counts.clear()
-            audio = pcm(20, 29)
-            stage.listen("item_1", audio)
-            await stage.heard()
-            assert stage.counts.encoded == [800]
-            assert sum(stage.counts.thought) > 104
-            stage.counts.clear()
-            await stage.ask(spoken("item_1", audio), instructions=INSTRUCTIONS)
-            assert stage.counts.encoded == [100]
-            assert stage.counts.thought[0] < 30
+def test_a_turn_has_something_to_read_ahead_from_its_first_moment(stage):
+    """Before a block of it is closed: how the last answer ended, and all of a new session's instructions."""
 
-    asyncio.run(run())
+    async def act(scene: Scene) -> None:
+        instructions = INSTRUCTIONS * 20
+        await scene.ask(typed("item_1", "hello"), instructions=instructions)
+        scene.probe.session.close()
+        scene.probe = Probe(scene.engine)
+        scene.counts.clear()
+        scene.listen("item_1", pcm(0, 1))
+        await scene.heard()
+        assert scene.counts.encoded == []
+        assert sum(scene.counts.thought) > len(instructions) // 4
+        scene.counts.clear()
+        await scene.ask(spoken("item_1", pcm(0, 1)), instructions=instructions)
+        assert scene.counts.thought[0] < 30
 
-
-def test_nothing_is_encoded_of_a_turn_that_came_to_nothing_and_its_id_can_come_again():
-    async def run() -> None:
-        async with scene() as stage:
-            stage.listen("item_1", pcm(0, 9))
-            stage.probe.session.submit(StopListening("item_1"))
-            await stage.heard()
-            stage.counts.clear()
-            audio = pcm(30, 32)
-            stage.listen("item_1", audio, final=True)
-            answer = await stage.ask(spoken("item_1", audio))
-            assert sum(stage.counts.encoded) == 200
-            fresh = Probe(stage.engine)
-            again = await fresh.answer(Generate(response_id="resp_1", items=(spoken("item_1", audio),)))
-            fresh.session.close()
-            assert again.pcm == answer.pcm
-
-    asyncio.run(run())
+    stage.play(act)
 
 
-def test_a_draft_becomes_the_answer_or_is_forgotten():
-    async def run() -> None:
-        async with scene() as stage:
-            assert stage.engine.capabilities.drafts
-            audio, silence = pcm(20, 22), b"\0\0" * 12_000
-            stage.listen("item_1", audio)
-            draft = await stage.ask(spoken("item_1", audio))
-            stage.counts.clear()
-            # Silence makes the item longer: it is not heard again.
-            stage.listen("item_1", silence, final=True)
-            whole = spoken("item_1", audio + silence)
-            await stage.ask(whole, said("item_2", draft.transcript), typed("item_3", "hello"))
-            assert stage.counts.encoded == []
-            # The speaker goes on: the turn is told anew, and heard anew.
-            stage.listen("item_4", audio)
-            await stage.ask(whole, said("item_2", draft.transcript), spoken("item_4", audio))
-            stage.probe.session.submit(StopListening("item_4"))
-            longer = audio + pcm(22, 24)
-            stage.listen("item_4", longer, final=True)
-            stage.counts.clear()
-            answer = await stage.ask(whole, said("item_2", draft.transcript), spoken("item_4", longer))
-            assert stage.counts.encoded == [400]
-            assert answer.pcm
+def test_a_first_turn_is_read_ahead_with_the_instructions_of_the_session_before(stage):
+    async def act(scene: Scene) -> None:
+        await scene.ask(spoken("item_1", pcm(0, 2)), instructions=INSTRUCTIONS)
+        scene.probe.session.close()
+        scene.probe = Probe(scene.engine)
+        scene.counts.clear()
+        audio = pcm(20, 29)
+        scene.listen("item_1", audio)
+        await scene.heard()
+        assert scene.counts.encoded == [800]
+        assert sum(scene.counts.thought) > 104
+        scene.counts.clear()
+        await scene.ask(spoken("item_1", audio), instructions=INSTRUCTIONS)
+        assert scene.counts.encoded == [100]
+        assert scene.counts.thought[0] < 30
 
-    asyncio.run(run())
+    stage.play(act)
+
+
+def test_nothing_is_encoded_of_a_turn_that_came_to_nothing_and_its_id_can_come_again(stage):
+    async def act(scene: Scene) -> None:
+        scene.listen("item_1", pcm(0, 9))
+        scene.probe.session.submit(StopListening("item_1"))
+        await scene.heard()
+        scene.counts.clear()
+        audio = pcm(30, 32)
+        scene.listen("item_1", audio, final=True)
+        answer = await scene.ask(spoken("item_1", audio))
+        assert sum(scene.counts.encoded) == 200
+        fresh = Probe(scene.engine)
+        again = await fresh.answer(Generate(response_id="resp_1", items=(spoken("item_1", audio),)))
+        fresh.session.close()
+        assert again.pcm == answer.pcm
+
+    stage.play(act)
+
+
+def test_a_draft_becomes_the_answer_or_is_forgotten(stage):
+    async def act(scene: Scene) -> None:
+        assert scene.engine.capabilities.drafts
+        audio, silence = pcm(20, 22), b"\0\0" * 12_000
+        scene.listen("item_1", audio)
+        draft = await scene.ask(spoken("item_1", audio))
+        scene.counts.clear()
+        # Silence makes the item longer: it is not heard again.
+        scene.listen("item_1", silence, final=True)
+        whole = spoken("item_1", audio + silence)
+        await scene.ask(whole, said("item_2", draft.transcript), typed("item_3", "hello"))
+        assert scene.counts.encoded == []
+        # The speaker goes on: the turn is told anew, and heard anew.
+        scene.listen("item_4", audio)
+        await scene.ask(whole, said("item_2", draft.transcript), spoken("item_4", audio))
+        scene.probe.session.submit(StopListening("item_4"))
+        longer = audio + pcm(22, 24)
+        scene.listen("item_4", longer, final=True)
+        scene.counts.clear()
+        answer = await scene.ask(whole, said("item_2", draft.transcript), spoken("item_4", longer))
+        assert scene.counts.encoded == [400]
+        assert answer.pcm
+
+    stage.play(act)
 
 
 # --- one conversation ---
 
 
-def test_over_ten_turns_nothing_is_heard_twice_and_the_last_costs_what_the_second_did():
-    async def run() -> None:
-        async with scene() as stage:
-            items: list[Item] = []
-            prefills, openings = [], []
-            for turn in range(10):
-                items.append(spoken(f"user_{turn}", pcm(turn, turn + 2)))
-                stage.counts.clear()
-                answer = await stage.ask(*items, instructions=INSTRUCTIONS)
-                items.append(said(f"answer_{turn}", answer.transcript))
-                assert sum(stage.counts.encoded) == 200
-                prefills.append(stage.counts.thought[0])
-                openings.append(stage.counts.talked[0])
-            assert set(prefills[1:]) == {prefills[1]}
-            assert set(openings) == {openings[0]}
+def test_over_ten_turns_nothing_is_heard_twice_and_the_last_costs_what_the_second_did(stage):
+    async def act(scene: Scene) -> None:
+        items: list[Item] = []
+        prefills, openings = [], []
+        for turn in range(10):
+            items.append(spoken(f"user_{turn}", pcm(turn, turn + 2)))
+            scene.counts.clear()
+            answer = await scene.ask(*items, instructions=INSTRUCTIONS)
+            items.append(said(f"answer_{turn}", answer.transcript))
+            assert sum(scene.counts.encoded) == 200
+            prefills.append(scene.counts.thought[0])
+            openings.append(scene.counts.talked[0])
+        assert set(prefills[1:]) == {prefills[1]}
+        assert set(openings) == {openings[0]}
 
-    asyncio.run(run())
+    stage.play(act)
 
 
-def test_a_cut_answer_keeps_the_cache_up_to_the_cut():
-    async def run() -> None:
-        async with scene() as stage:
-            question, more = spoken("item_1", pcm(0, 9)), typed("item_3", "hello")
-            answer = await stage.ask(question)
-            words = answer.transcript.split()
-            cut = " ".join(words[: len(words) // 2])
-            stage.counts.clear()
-            after = await stage.ask(question, said("item_2", cut), more)
-            assert stage.counts.encoded == []
-            assert stage.counts.thought[0] < 20
-            fresh = await _alone(stage, question, said("item_2", cut), more)
-            assert (after.transcript, after.pcm) == (fresh.transcript, fresh.pcm)
+def test_a_cut_answer_keeps_the_cache_up_to_the_cut(stage):
+    async def act(scene: Scene) -> None:
+        question, more = spoken("item_1", pcm(0, 9)), typed("item_3", "hello")
+        answer = await scene.ask(question)
+        words = answer.transcript.split()
+        cut = " ".join(words[: len(words) // 2])
+        scene.counts.clear()
+        after = await scene.ask(question, said("item_2", cut), more)
+        assert scene.counts.encoded == []
+        assert scene.counts.thought[0] < 20
+        fresh = await _alone(scene, question, said("item_2", cut), more)
+        assert (after.transcript, after.pcm) == (fresh.transcript, fresh.pcm)
 
-    asyncio.run(run())
+    stage.play(act)
 
 
 @pytest.mark.parametrize("change", ["deleted", "inserted"])
-def test_after_a_deletion_or_an_insertion_the_model_reads_what_is_there(change):
-    async def run() -> None:
-        async with scene() as stage:
-            first, second = spoken("item_1", pcm(0, 3)), spoken("item_3", pcm(12, 14))
-            answer = await stage.ask(first)
-            middle = said("item_2", answer.transcript)
-            await stage.ask(first, middle, second)
-            new = typed("item_9", "one apple")
-            items = (second, new) if change == "deleted" else (new, first, middle, second)
-            stage.counts.clear()
-            after = await stage.ask(*items)
-            assert stage.counts.encoded == []
-            fresh = await _alone(stage, *items)
-            assert (after.transcript, after.pcm) == (fresh.transcript, fresh.pcm)
+def test_after_a_deletion_or_an_insertion_the_model_reads_what_is_there(stage, change):
+    async def act(scene: Scene) -> None:
+        first, second = spoken("item_1", pcm(0, 3)), spoken("item_3", pcm(12, 14))
+        answer = await scene.ask(first)
+        middle = said("item_2", answer.transcript)
+        await scene.ask(first, middle, second)
+        new = typed("item_9", "one apple")
+        items = (second, new) if change == "deleted" else (new, first, middle, second)
+        scene.counts.clear()
+        after = await scene.ask(*items)
+        assert scene.counts.encoded == []
+        fresh = await _alone(scene, *items)
+        assert (after.transcript, after.pcm) == (fresh.transcript, fresh.pcm)
 
-    asyncio.run(run())
+    stage.play(act)
 
 
-async def _alone(stage: Scene, *items: Item) -> Answer:
+async def _alone(scene: Scene, *items: Item, **fields: Any) -> Answer:
     """What a session that knows nothing answers."""
-    probe = Probe(stage.engine)
-    answer = await probe.answer(Generate(response_id="resp_1", items=items))
+    probe = Probe(scene.engine)
+    answer = await probe.answer(Generate(response_id="resp_1", items=items, **fields))
     probe.session.close()
     return answer
 
 
-def test_an_answer_beside_the_conversation_does_not_cost_it_its_cache():
-    async def run() -> None:
-        async with scene() as stage:
-            question = spoken("item_1", pcm(0, 9))
-            answer = await stage.ask(question, instructions=INSTRUCTIONS)
-            await stage.ask(typed("input_0", "one apple"), modalities=("text",))
-            stage.counts.clear()
-            items = (question, said("item_2", answer.transcript), typed("item_3", "hello"))
-            await stage.ask(*items, instructions=INSTRUCTIONS)
-            assert stage.counts.encoded == []
-            assert stage.counts.thought[0] < 20
+def test_an_answer_beside_the_conversation_does_not_cost_it_its_cache(stage):
+    async def act(scene: Scene) -> None:
+        question = spoken("item_1", pcm(0, 9))
+        answer = await scene.ask(question, instructions=INSTRUCTIONS)
+        await scene.ask(typed("input_0", "one apple"), modalities=("text",))
+        scene.counts.clear()
+        items = (question, said("item_2", answer.transcript), typed("item_3", "hello"))
+        await scene.ask(*items, instructions=INSTRUCTIONS)
+        assert scene.counts.encoded == []
+        assert scene.counts.thought[0] < 20
 
-    asyncio.run(run())
+    stage.play(act)
 
 
-def test_a_telephone_is_heard_too():
-    async def run() -> None:
-        async with scene() as stage:
-            encoder = Encoder("audio/pcmu")
-            audio = encoder.feed(pcm(0, 2)) + encoder.flush()
-            stage.probe.session.submit(Listen("item_1", audio[:4_000], PCMU))
-            message = Message(id="item_1", role="user", content=(InputAudioPart(audio=audio, format=PCMU),))
-            answer = await stage.ask(message)
-            assert sum(stage.counts.encoded) == 200
-            assert answer.pcm
+def test_a_telephone_is_heard_too(stage):
+    async def act(scene: Scene) -> None:
+        encoder = Encoder("audio/pcmu")
+        audio = encoder.feed(pcm(0, 2)) + encoder.flush()
+        scene.probe.session.submit(Listen("item_1", audio[:4_000], PCMU))
+        message = Message(id="item_1", role="user", content=(InputAudioPart(audio=audio, format=PCMU),))
+        answer = await scene.ask(message)
+        assert sum(scene.counts.encoded) == 200
+        assert answer.pcm
 
-    asyncio.run(run())
+    stage.play(act)
 
 
 # --- stopping ---
 
 
-def test_after_a_stop_there_is_no_further_step():
-    async def run() -> None:
-        async with scene() as stage:
-            stage.probe.session.submit(Generate(response_id="resp_1", items=(typed("item_1", tiny.LONG),)))
-            await stage.probe.until(lambda event: isinstance(event, OutputAudio))
-            stage.probe.session.submit(StopGenerating("resp_1"))
-            await asyncio.sleep(0)  # the generator is closed: from here on the job counts as cancelled
-            stage.engine._thread.call(stage.counts.clear)
-            await stage.heard()
-            assert len(stage.counts.talked) <= 1
-            assert len(stage.engine._thread._jobs) == 0
+def test_after_a_stop_there_is_no_further_step(stage):
+    async def act(scene: Scene) -> None:
+        scene.probe.session.submit(Generate(response_id="resp_1", items=(typed("item_1", tiny.LONG),)))
+        await scene.probe.until(lambda event: isinstance(event, OutputAudio))
+        scene.probe.session.submit(StopGenerating("resp_1"))
+        await asyncio.sleep(0)  # the generator is closed: from here on the job counts as cancelled
+        scene.engine._thread.call(scene.counts.clear)
+        await scene.heard()
+        assert len(scene.counts.talked) <= 1
+        assert len(scene.engine._thread._jobs) == 0
 
-    asyncio.run(run())
+    stage.play(act)
 
 
 # --- functions ---
 
 
-def test_a_function_is_called_and_its_result_answered():
-    async def run() -> None:
-        async with scene() as stage:
-            question = typed("item_1", "What is the weather in Oslo?")
-            answer = await stage.ask(question, tools=(WEATHER,))
-            [call] = [event for event in answer.events if isinstance(event, FunctionCallStarted)]
-            pieces = [event.delta for event in answer.events if isinstance(event, FunctionCallArguments)]
-            assert len(pieces) > 3
-            assert json.loads("".join(pieces)) == {"city": "Oslo"}
-            assert not answer.pcm
-            assert not answer.transcript
-            assert stage.counts.talked == []
-            called = FunctionCall(id="item_2", call_id=call.call_id, name=call.name, arguments="".join(pieces))
-            result = FunctionCallOutput(id="item_3", call_id=call.call_id, output="Sunny, 21 degrees.")
-            stage.counts.clear()
-            answer = await stage.ask(question, called, result, tools=(WEATHER,))
-            assert answer.transcript == "It is sunny in Oslo."
-            assert answer.pcm
-            assert stage.counts.thought[0] < 50  # the call was in the cache, and only its result was read
+def test_a_function_is_called_and_its_result_answered(stage):
+    async def act(scene: Scene) -> None:
+        question = typed("item_1", "What is the weather in Oslo?")
+        answer = await scene.ask(question, tools=(WEATHER,))
+        [call] = [event for event in answer.events if isinstance(event, FunctionCallStarted)]
+        pieces = [event.delta for event in answer.events if isinstance(event, FunctionCallArguments)]
+        assert len(pieces) > 3
+        assert json.loads("".join(pieces)) == {"city": "Oslo"}
+        assert not answer.pcm
+        assert not answer.transcript
+        assert scene.counts.talked == []
+        called = FunctionCall(id="item_2", call_id=call.call_id, name=call.name, arguments="".join(pieces))
+        result = FunctionCallOutput(id="item_3", call_id=call.call_id, output="Sunny, 21 degrees.")
+        scene.counts.clear()
+        answer = await scene.ask(question, called, result, tools=(WEATHER,))
+        assert answer.transcript == "It is sunny in Oslo."
+        assert answer.pcm
+        assert scene.counts.thought[0] < 50  # the call was in the cache, and only its result was read
 
-    asyncio.run(run())
+    stage.play(act)
 
 
-def test_a_function_that_the_client_wants_called_is_called():
-    async def run() -> None:
-        async with scene() as stage:
-            answer = await stage.ask(
-                typed("item_1", "What is the weather in Oslo?"),
-                tools=(WEATHER,),
-                tool_choice=FunctionChoice(name="get_weather"),
-            )
-            assert [event.name for event in answer.events if isinstance(event, FunctionCallStarted)] == ["get_weather"]
-            pieces = [event.delta for event in answer.events if isinstance(event, FunctionCallArguments)]
-            assert json.loads("".join(pieces)) == {"city": "Oslo"}
-            assert not answer.pcm
+def test_a_function_that_the_client_wants_called_is_called(stage):
+    async def act(scene: Scene) -> None:
+        answer = await scene.ask(
+            typed("item_1", "What is the weather in Oslo?"),
+            tools=(WEATHER,),
+            tool_choice=FunctionChoice(name="get_weather"),
+        )
+        assert [event.name for event in answer.events if isinstance(event, FunctionCallStarted)] == ["get_weather"]
+        pieces = [event.delta for event in answer.events if isinstance(event, FunctionCallArguments)]
+        assert json.loads("".join(pieces)) == {"city": "Oslo"}
+        assert not answer.pcm
 
-    asyncio.run(run())
+    stage.play(act)
 
 
 # --- failures and settings ---
 
 
-def test_a_conversation_that_does_not_fit_fails_and_the_session_lives_on():
-    async def run() -> None:
-        async with scene() as stage:
-            stage.engine._family.context_positions = 60
-            answer = await stage.ask(typed("item_1", "word " * 200))
-            assert isinstance(answer.end, GenerationFailed)
-            assert answer.end.code == "context_length_exceeded"
-            assert (await stage.ask(typed("item_2", "hello"))).transcript == "Hi."
+def test_a_conversation_that_does_not_fit_fails_and_the_session_lives_on(stage):
+    async def act(scene: Scene) -> None:
+        scene.engine._family.context_positions = 60
+        answer = await scene.ask(typed("item_1", "word " * 200))
+        assert isinstance(answer.end, GenerationFailed)
+        assert answer.end.code == "context_length_exceeded"
+        assert (await scene.ask(typed("item_2", "hello"))).transcript == "Hi."
 
-    asyncio.run(run())
+    stage.play(act)
 
 
 def test_without_speech_every_answer_is_text():
@@ -424,27 +447,50 @@ def test_without_speech_every_answer_is_text():
     asyncio.run(run())
 
 
-def test_a_voice_that_the_model_has_is_used_and_another_one_is_the_default():
-    async def run() -> None:
-        async with scene(voice="Chelsie") as stage:
-            assert stage.engine.capabilities.voices == ("ethan", "chelsie", "aiden")
-            ask = typed("item_1", tiny.LONG)
-            sounds = {voice: (await stage.ask(ask, voice=voice)).pcm for voice in ("Ethan", "chelsie", "alloy")}
-            assert sounds["alloy"] == sounds["chelsie"] != sounds["Ethan"]
+def test_a_voice_that_the_model_has_is_used_and_another_one_is_the_default(stage):
+    async def act(scene: Scene) -> None:
+        assert scene.engine.capabilities.voices == ("ethan", "chelsie", "aiden")
+        ask = typed("item_1", tiny.LONG)
+        sounds = {voice: (await scene.ask(ask, voice=voice)).pcm for voice in ("Ethan", "chelsie", "alloy")}
+        assert sounds["alloy"] == sounds["Ethan"] != sounds["chelsie"]
 
-    asyncio.run(run())
+    stage.play(act)
+
+
+def test_two_long_answers_are_made_at_once(stage):
+    """Each is heard before the other is over, and neither waits for more than a step of the other."""
+
+    async def act(scene: Scene) -> None:
+        other = Probe(scene.engine)
+        order: list[str] = []
+        for name, probe in (("one", scene.probe), ("other", other)):
+            emit = probe._take
+            probe._take = lambda event, name=name, emit=emit: (order.append(name), emit(event))[1]
+        ask = Generate(response_id="resp_1", items=(typed("item_1", tiny.LONG),))
+        one, two = await asyncio.gather(scene.probe.answer(ask), other.answer(ask))
+        other.session.close()
+        assert one.pcm == two.pcm
+        assert {"one", "other"} == set(order[-6:])
+        assert {"one", "other"} == set(order[:6])
+
+    stage.play(act)
 
 
 def test_the_users_words_are_a_side_job_of_a_transcriber_that_the_operator_chose():
     async def run() -> None:
-        async with scene(transcriber=f"{__name__}:Parrot", **{f"{__name__}:Parrot": {"word": "croak"}}) as stage:
-            assert stage.engine.capabilities.transcribes
-            audio = pcm(0, 2)
-            stage.listen("item_1", audio, final=True)
-            stage.probe.session.submit(Transcribe(item_id="item_1", audio=audio, format=PCM))
-            done = await stage.probe.until(lambda event: isinstance(event, TranscriptDone))
-            assert done.text == f"croak {len(audio)}"
-            assert (await stage.ask(spoken("item_1", audio))).pcm
+        parrot = f"{__name__}:Parrot"
+        engine = QwenOmni({**OPTIONS, "model": str(tiny.folder()), "transcriber": parrot, parrot: {"word": "croak"}})
+        await engine.start()
+        assert engine.capabilities.transcribes
+        probe = Probe(engine)
+        audio = pcm(0, 2)
+        probe.session.submit(Listen("item_1", audio[:9_600], PCM))
+        probe.session.submit(Listen("item_1", audio[9_600:], PCM, final=True))
+        probe.session.submit(Transcribe(item_id="item_1", audio=audio, format=PCM))
+        done = await probe.until(lambda event: isinstance(event, TranscriptDone))
+        assert done.text == f"croak {len(audio)}"
+        probe.session.close()
+        await engine.close()
 
     asyncio.run(run())
 

@@ -22,6 +22,8 @@ class Heard:
         self._ear = ear
         self._decoder = Decoder(format.type, HEARING_HZ)
         self._fed_bytes = 0
+        self.begun = False
+        """The model was told that somebody speaks."""
         self._complete = False
         self._encoded = False
         self._audio: bytes | None = None

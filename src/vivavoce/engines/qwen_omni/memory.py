@@ -72,8 +72,12 @@ class Memory:
             del self._heard[key]
 
     def hear_ahead(self, item_id: str, heard: Heard) -> Steps:
-        """While the user speaks: encode the blocks that are closed, then let the model read them."""
-        before = len(heard.blocks)
+        """While the user speaks: encode the blocks that are closed, then let the model read them.
+
+        When the turn begins there is something to read too: how the last answer ended, or the instructions of a first turn.
+        """
+        before = len(heard.blocks) if heard.begun else -1
+        heard.begun = True
         while heard.encode():
             yield 0.0
         if len(heard.blocks) > before and heard is self._heard.get((item_id, 0)):

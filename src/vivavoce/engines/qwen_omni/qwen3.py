@@ -30,7 +30,9 @@ def load(folder: Path, options: LoadOptions) -> Qwen3Omni:
     config = Qwen3OmniMoeConfig.from_pretrained(folder)
     config.enable_audio_output = config.enable_audio_output and options.speech
     model: Any = Qwen3OmniMoeForConditionalGeneration.from_pretrained(folder, config=config, **weights_options(options))
-    model.eval()
+    model.eval().requires_grad_(False)
+    eyes = model.thinker if hasattr(model.thinker, "visual") else model.thinker.model
+    eyes.visual = None  # a gigabyte that nobody looks with
     tokenizer = AutoTokenizer.from_pretrained(folder)
     extractor = WhisperFeatureExtractor.from_pretrained(folder)
     return Qwen3Omni(Parts(model, tokenizer), tokenizer, extractor, chat_template(folder, tokenizer))
