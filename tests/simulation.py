@@ -135,6 +135,7 @@ class World:
             engine_silence_seconds=50.0,
             rate_limited=rate_limited,
             draft_after_ms=150,
+            speak_late_outputs=confirms,
             confirm_barge_in_ms=300 if confirms else None,
         )
         self.session = Session(self.setup)

@@ -79,6 +79,7 @@ class Scene:
             max_buffered_bytes=int(options.get("max_buffered_bytes", 2**26)),
             rate_limited="rate_limited" in words,
             draft_after_ms=150,
+            speak_late_outputs="speak_late_outputs" in words,
             confirm_barge_in_ms=int(options["confirm_barge_in_ms"]) if "confirm_barge_in_ms" in options else None,
         )
         self.session = Session(self.setup)

@@ -59,6 +59,9 @@ class Turns(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     drafts: bool = True
     """Whether an engine that can may begin to answer while it is not yet sure that the turn is over. What it says is held
     until it is, and thrown away if the speaker goes on. It costs a recognition, and perhaps an answer, for each pause."""
+    speak_late_outputs: bool = False
+    """Whether a function's output that comes while a response runs or the user speaks is answered when neither does, also
+    without a `response.create`, which is no error then. Else the client has to wait, as with the hosted API."""
     confirm_barge_in_ms: Count = 0
     """Speech over an answer pauses it, and cuts it off when it has lasted so long, or has words ("uh-huh" is none); else the
     answer goes on. 600 is a good value. The answer then leaves 300 ms ahead of its playback at most. 0: speech cuts it off

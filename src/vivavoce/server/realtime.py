@@ -120,6 +120,7 @@ class Realtime:
             engine_silence_seconds=limits.engine_silence_seconds,
             rate_limited=self._state.accounts.limited,
             draft_after_ms=DRAFT_AFTER_MS if turns.drafts else None,
+            speak_late_outputs=turns.speak_late_outputs,
             confirm_barge_in_ms=turns.confirm_barge_in_ms or None,
         )
 

@@ -50,7 +50,7 @@ class Answering:
         self._pacing: Pacing | None = None
         """Of the response of the default conversation, if it may be paused."""
         self.owed = False
-        """A turn is over, or a silence has lasted: it is answered as soon as no other response runs."""
+        """A turn is over, a silence has lasted or a function's output came late: an answer is due when no other runs."""
         self._breaks_silence = False
         """What is owed breaks a silence."""
         self.played_out_at: float | None = None
@@ -62,6 +62,11 @@ class Answering:
     def busy(self) -> bool:
         """The default conversation has a response in progress."""
         return self._default_id is not None
+
+    @property
+    def default_id(self) -> str | None:
+        """That response."""
+        return self._default_id
 
     @property
     def idle(self) -> bool:
@@ -82,9 +87,10 @@ class Answering:
         self.owed = True
         self._breaks_silence = breaks_silence
 
-    def answer_turn(self) -> None:
-        """The user's turn is over: answer it, with the draft if it answers just that. Raises `RequestError`."""
-        spec = self._specify(NOTHING, breaks_silence=self._breaks_silence)
+    def answer(self, params: ResponseCreateParams = NOTHING) -> None:
+        """Give the answer that is owed, with the draft if it answers just that. Raises `RequestError`."""
+        self.owed = False
+        spec = self._specify(params, breaks_silence=self._breaks_silence)
         self._want(named(spec, self._drafting.confirm(spec) or self._state.ids.new("resp")))
 
     def may_draft(self) -> bool:

@@ -43,6 +43,8 @@ class Setup(Struct, frozen=True, kw_only=True):
     """After so much silence inside a turn an answer is drafted, if the engine can. `None`: never."""
     confirm_barge_in_ms: int | None = None
     """Speech pauses an answer, and cuts it off when it has lasted so long or has words. `None`: it cuts it off at once."""
+    speak_late_outputs: bool = False
+    """A function's output that comes while the floor is taken is answered when it is free, without `response.create`."""
 
 
 # --- inputs ---

@@ -62,6 +62,7 @@ from vivavoce.session.configuration import initial, updated
 from vivavoce.session.conversation import entry_of
 from vivavoce.session.drafting import GenerationEvent
 from vivavoce.session.interruption import Interrupting
+from vivavoce.session.late_outputs import LateOutputs
 from vivavoce.session.listening import Listening
 from vivavoce.session.state import State
 from vivavoce.session.transcripts import Transcripts
@@ -80,6 +81,7 @@ class Session:
         self._listening = Listening(self._state, self._transcripts)
         self._answering = Answering(self._state)
         self._interrupting = Interrupting(self._state, self._listening, self._answering)
+        self._late_outputs = LateOutputs(self._state, self._answering)
         self._expires_at = setup.opened_at + setup.duration_seconds
         self._draining: Drain | None = None
         self._closed = False
@@ -211,6 +213,7 @@ class Session:
         if isinstance(item, FunctionCall) and item.call_id is UNSET:
             item = msgspec.structs.replace(item, call_id=self._state.ids.new("call"))
         self._state.add_whole(entry_of(item, self._state.audio_input.format), event.previous_item_id)
+        self._late_outputs.note(item, speaking=self._listening.speaking)
 
     def _on_conversation_item_retrieve(self, event: ConversationItemRetrieve) -> None:
         entry = self._state.conversation.find(event.item_id, "item_retrieve_invalid_item_id")
@@ -253,7 +256,8 @@ class Session:
     def _on_response_create(self, event: ResponseCreate) -> None:
         if self._draining is not None:
             raise RequestError("server_shutting_down", self._draining.reason)
-        self._answering.create(event.response or NOTHING)
+        if not self._late_outputs.take(event.response or NOTHING):
+            self._answering.create(event.response or NOTHING)
 
     def _on_response_cancel(self, event: ResponseCancel) -> None:
         self._answering.cancel(event.response_id or None)
@@ -314,7 +318,7 @@ class Session:
             return
         if not self._listening.speaking:
             if self._answering.owed and not self._answering.busy:
-                self._answer_turn()
+                self._answer()
             self._answering.drop_draft()
         self._note_silence()
 
@@ -327,12 +331,12 @@ class Session:
                 self._listening.quiet_since = self._answering.played_out_at
             self._answering.played_out_at = None
 
-    def _answer_turn(self) -> None:
-        self._answering.owed = False
+    def _answer(self) -> None:
         try:
-            self._answering.answer_turn()
+            self._answering.answer(self._late_outputs.begin())
         except RequestError as error:
             self._state.send(_error_event(error, None))
+        self._late_outputs.begun()
 
     def _refuse(self, input: Input, error: RequestError) -> None:
         event_id = input.event_id if isinstance(input, ClientEventBase) else error.event_id
