@@ -28,6 +28,7 @@ from vivavoce.engine_api import (
     TranscriptDone,
     TranscriptFailed,
 )
+from vivavoce.engines import chat_audio
 from vivavoce.engines.chat_audio import ChatAudio
 from vivavoce.engines.sine_voice import say
 from vivavoce.engines.wav import read_wav
@@ -166,6 +167,25 @@ def test_more_options() -> None:
         assert scene.server.last.headers["authorization"] == f"Bearer {KEY}"
 
     scene(play, server="sglang_omni", tools=True, model="m", usage=False, api_key=KEY, extra_body={"seed": 7})
+
+
+def test_sound_that_lags_behind_the_end_of_its_words_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat_audio, "_FIGURES_SECONDS", 0.001)
+
+    async def lagging(request: Received, out: Out) -> None:
+        if request.path.endswith("models"):
+            await models(request, out)
+            return
+        await out.head()
+        await out.event(chunk("stop", content="Hello."))
+        await asyncio.sleep(0.05)
+        await out.event(chunk(audio={"data": base64(PCM_HELLO)}))
+        await out.event("[DONE]")
+
+    async def play(scene: Scene) -> None:
+        assert (await scene.ask(*HELLO)).pcm == PCM_HELLO
+
+    scene(play, lagging, server="sglang_omni")
 
 
 def test_minutes_of_sound_in_one_delta() -> None:
@@ -405,12 +425,20 @@ async def ends_after_the_words(request: Received, out: Out) -> None:
     await out.event({**chunk("stop", content="I was about to"), "modality": "text"})
 
 
+async def is_cut_after_the_words(request: Received, out: Out) -> None:
+    await out.head()
+    await out.event(chunk("stop", content="I was about to"))
+    await out.event(chunk(audio={"data": base64(PCM_HELLO)}))
+    out.cut()
+
+
 MORE_FAILURES = {
     **FAILURES,
     sends_no_sound: "upstream_invalid",
     sends_mp3: "upstream_invalid",
     sends_a_wav_of_an_odd_rate: "upstream_invalid",
     ends_after_the_words: "upstream_disconnected",
+    is_cut_after_the_words: "upstream_disconnected",
 }
 QUICK = {"first_seconds": 0.3, "silence_seconds": 0.3}
 

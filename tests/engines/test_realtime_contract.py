@@ -25,7 +25,7 @@ def scripted(url: str, **options: Any) -> Subject:
         fails="fail now",
         recalls="recall",
         speech=hummed,
-        turns=200,
+        turns=40 if options else 200,
     )
 
 

@@ -12,7 +12,7 @@ sound, after it or without it. Two places may hold them: the first that says som
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -84,11 +84,13 @@ class AudioAnswer:
 
     def __init__(self, used_ids: Collection[str] = (), *, parallel: bool = True, spoken: bool = True) -> None:
         self.finished = False
-        """The server said why it stopped: what may follow are figures."""
+        """The server said why it stopped: what may follow are figures, and sound that lags behind its words."""
+        self.over = False
+        """The server said that this was all (`[DONE]`)."""
         self.audio_id = ""
         self.expires_at = 0.0
         """Of `audio_id`, Unix seconds. 0: the server does not say."""
-        self._spoken = spoken
+        self.spoken: Final = spoken
         self._answer = Answer(used_ids, parallel=parallel)
         self._sound = SoundStream()
         self._words_in = ""
@@ -106,12 +108,12 @@ class AudioAnswer:
             content, data = "", data or content
         self.audio_id = audio.id or self.audio_id
         self.expires_at = audio.expires_at or self.expires_at
-        if choice.finish_reason and not (self._spoken and modality == "text"):
+        if choice.finish_reason and not (self.spoken and modality == "text"):
             self.finished = True  # Where text and sound are streams of their own, each of them ends: the text first.
         words = self._words(content, audio.transcript or "") + (delta.refusal or "")
         plain = Choice(delta=Delta(content=words, tool_calls=delta.tool_calls), finish_reason=choice.finish_reason)
         events: list[ChatEvent | Sound] = [*self._answer.feed(ChatChunk(choices=[plain], usage=chunk.usage))]
-        if data and self._spoken:
+        if data and self.spoken:
             metadata = delta.audio_metadata or choice.audio_metadata or chunk.audio_metadata or AudioMetadata()
             rate_hz = metadata.sample_rate_hz or metadata.sample_rate
             events += _sounds(self._sound.feed(data, metadata.format or "", rate_hz, metadata.channels))

@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 _NAME: Final = "chat_audio"
 _FIGURES_SECONDS: Final = 0.5
-"""How long figures may come after the last sound."""
+"""How long figures may come after the last word of a written answer, and anything after the end of the stream."""
 _LARGE_BYTES: Final = 64 * 2**10
 """Larger chunks are read in a thread."""
 _LONGEST_EVENT_BYTES: Final = 32 * 2**20
@@ -234,12 +234,17 @@ class _Conversation:
             yield event
 
     async def _events(self, reply: Reply, answer: AudioAnswer) -> list[ChatEvent | Sound] | None:
-        """What the next chunk adds; `None` at the end. After the last word only figures are due, and not for long."""
+        """What the next chunk adds; `None` at the end. After it is finished, silence is no failure."""
         if answer.finished:
+            seconds = _FIGURES_SECONDS if answer.over or not answer.spoken else self._engine.options.silence_seconds
             try:
-                async with asyncio.timeout(_FIGURES_SECONDS):
+                async with asyncio.timeout(seconds):
                     return await self._next(reply, answer)
-            except (TimeoutError, EngineError):
+            except TimeoutError:
+                return None
+            except EngineError as error:
+                if answer.spoken and not answer.over and error.code == "upstream_disconnected":
+                    raise  # The words were whole; of their sound nobody knows.
                 return None
         events = await self._next(reply, answer)
         if events is None and not answer.finished:
@@ -256,6 +261,7 @@ class _Conversation:
         if data is None:
             return None
         if data.strip() == b"[DONE]":
+            answer.over = True
             return answer.feed(AudioChunk(choices=[AudioChoice(finish_reason="stop")]))
         if len(data) > _LARGE_BYTES:
             return await asyncio.to_thread(self._fed, data, answer)
