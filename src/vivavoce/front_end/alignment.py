@@ -8,6 +8,7 @@ fooled by two voices of one pitch; the sum of several is not, because only the e
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
@@ -30,8 +31,8 @@ _WINDOW: Final = HEARD_MS * RATE_HZ // 1000
 _LAGS: Final = LONGEST_LAG_MS * RATE_HZ // 1000
 _FFT: Final = _WINDOW + _LAGS
 """Enough: what wraps around falls on lags that nobody asks for."""
-_LEAST_ENERGY: Final = 0.3
-"""Of the mean. Where hardly anything was sent, chance would look like an echo."""
+_LEAST_ENERGY: Final = 0.2
+"""Of the most. Where hardly anything was sent, chance would look like an echo."""
 
 Floats = NDArray[np.float32]
 
@@ -41,10 +42,13 @@ class Aligner:
 
     def __init__(self) -> None:
         self._sum = np.zeros(_LAGS, np.float32)
+        self._variance = 0.0
+        """Of the sum, if all of it is chance."""
 
     def forget(self) -> None:
         """Another answer begins."""
         self._sum[:] = 0
+        self._variance = 0.0
 
     def look(self, heard: Samples, sent: Samples, rate_hz: int) -> float | None:
         """The lag in milliseconds, once it is sure.
@@ -54,8 +58,9 @@ class Aligner:
         """
         self._sum *= MEMORY
         self._sum += _correlation(_thinned(heard, rate_hz), _thinned(sent, rate_hz))
+        self._variance = self._variance * MEMORY**2 + 1.0
         best = int(np.argmax(self._sum))
-        effective = float(np.sqrt(np.mean(np.square(self._sum))))
+        effective = math.sqrt(max(self._variance, float(np.mean(np.square(self._sum)))))
         return best * 1000 / RATE_HZ if self._sum[best] > SURE * effective else None
 
 
@@ -71,7 +76,8 @@ def _correlation(near: Floats, far: Floats) -> Floats:
     # Chance grows with the root of the energy that a lag compares with.
     total = np.concatenate([[0.0], np.cumsum(np.square(far, dtype=np.float64))])
     energy = (total[_WINDOW:] - total[:-_WINDOW])[:0:-1]
-    chance = np.sqrt(np.mean(np.square(by_lag)) * np.maximum(energy / (energy.mean() + 1e-9), _LEAST_ENERGY))
+    unit = np.mean(np.square(by_lag)) / (energy.mean() + 1e-9)
+    chance = np.sqrt(unit * np.maximum(energy, energy.max() * _LEAST_ENERGY))
     scores: Floats = by_lag / np.maximum(chance, 1e-12).astype(np.float32)
     return scores
 

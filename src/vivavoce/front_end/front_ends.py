@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from vivavoce.engine_api import Engine
 from vivavoce.front_end.cleaned import CleanedRunner
 from vivavoce.front_end.microphone import Canceller, MakeCanceller, Microphone, Wish
 from vivavoce.protocol.config import AudioInput
-from vivavoce.protocol.errors import SettingsError
+from vivavoce.protocol.errors import EngineError, SettingsError
 from vivavoce.runner import Runner
 from vivavoce.session.boundary import Setup
 from vivavoce.settings import Settings
@@ -36,8 +37,17 @@ class FrontEnds:
             raise SettingsError(f'echo_cancellation = "cancel" needs the package livekit. Run: {REMEDY}')
         threads = min(MOST_THREADS, os.cpu_count() or 1)
         self._threads: Final = ThreadPoolExecutor(threads, "front-end")  # Starts none before there is work.
-        if self._echo and self._make is not None:
-            self._threads.submit(self._make, Wish("audio/pcm", None, True))  # Loaded when the first session needs it.
+
+    async def start(self) -> None:
+        """Load the library if every session will need it. Raises `EngineError`."""
+        if not self._echo or self._make is None:
+            return
+        try:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._threads, self._make, Wish("audio/pcm", None, True))
+        except Exception as error:
+            message = f"echo_cancellation: the package livekit does not work: {error}"
+            raise EngineError("engine_start_failed", message) from error
 
     def runner(self, setup: Setup, engine: Engine, **others: Any) -> Runner:
         """A runner for a session, which takes what `Runner` takes."""

@@ -131,7 +131,9 @@ class Microphone:
         self._take_played(self._echo)
         far, muted = self._echo.frame(near)
         cleaned = self._canceller.process(near, far)
-        return self._bytes(np.zeros_like(cleaned) if muted else cleaned)
+        if self._echo.is_residue(near, cleaned) or muted:
+            cleaned = np.zeros_like(cleaned)
+        return self._bytes(cleaned)
 
     def _take_played(self, echo: Echo) -> None:
         while self._played:

@@ -38,6 +38,7 @@ class Server(uvicorn.Server):
         self._hurry = asyncio.Event()
         try:
             await self.state.engines.start()
+            await self.state.front_ends.start()
             watch = self._loop.create_task(self.state.metrics.watch_loop())
             await self.serve(sockets=[self._listener])
             watch.cancel()
