@@ -46,7 +46,7 @@ class Hub:
             known = path.endswith(("/main", "/v2"))
             body = json.dumps({"id": "house/voice", "sha": COMMIT, "siblings": []}).encode()
             answering.send(200 if known else 404, body, {} if known else {"X-Error-Code": "RevisionNotFound"})
-        elif path == f"/api/models/house/voice/tree/{COMMIT}":
+        elif path.startswith("/api/models/house/voice/tree/"):
             listing = [{"type": "file", "path": name, "size": len(data), "oid": _etag(data)} for name, data in FILES.items()]
             answering.send(200, json.dumps(listing).encode())
         else:
