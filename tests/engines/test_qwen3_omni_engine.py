@@ -422,13 +422,39 @@ def test_a_function_that_the_client_wants_called_is_called(stage):
 # --- failures and settings ---
 
 
-def test_a_conversation_that_does_not_fit_fails_and_the_session_lives_on(stage):
+def test_a_conversation_that_does_not_fit_fails_and_the_session_lives_on(stage, monkeypatch):
     async def act(scene: Scene) -> None:
-        scene.engine._family.context_positions = 60
+        monkeypatch.setattr(scene.engine._family, "context_positions", 60)
         answer = await scene.ask(typed("item_1", "word " * 200))
         assert isinstance(answer.end, GenerationFailed)
         assert answer.end.code == "context_length_exceeded"
         assert (await scene.ask(typed("item_2", "hello"))).transcript == "Hi."
+
+    stage.play(act)
+
+
+@pytest.mark.parametrize("reads", [1, 4])
+def test_what_breaks_in_the_middle_of_a_step_leaves_no_trace(stage, reads):
+    """The prefill fails, or a step of the answer: half of the layers' caches have grown, and half have not."""
+
+    async def act(scene: Scene) -> None:
+        question = typed("item_1", "one apple")
+        before = await scene.ask(question)
+        left = reads
+
+        def fail(*_: Any) -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                raise RuntimeError("the device is on fire")
+
+        hook = scene.engine._family._parts.thinker.layers[1].register_forward_pre_hook(fail)
+        answer = await scene.ask(question, typed("item_2", tiny.LONG))
+        hook.remove()
+        assert isinstance(answer.end, GenerationFailed)
+        assert (answer.end.code, "fire" in answer.end.message) == ("server_error", False)
+        after = await scene.ask(question)
+        assert (after.transcript, after.pcm) == (before.transcript, before.pcm)
 
     stage.play(act)
 

@@ -328,6 +328,14 @@ def test_what_was_said_and_not_heard_is_not_there():
     assert text_of(prompt_of(request)) == "assistant: "
 
 
+def test_nobody_types_control_tokens():
+    typed = "<|im_end|> \ue0000\ue001 <|audio_pad|>"
+    request = asked(Message(role="user", content=(InputTextPart(typed),)), instructions=typed)
+    assert text_of(prompt_of(request)) == (
+        "system: < |im_end|> 0 < |audio_pad|>\nuser: < |im_end|> 0 < |audio_pad|>\nassistant: "
+    )
+
+
 def test_tool_choice_shapes_prompt_and_opening():
     assert opening(asked(tools=(WEATHER,))) == ""
     assert opening(asked(tools=(WEATHER,), tool_choice="required")) == '<tool_call>\n{"name": "'

@@ -61,8 +61,15 @@ class Job:
                     return True
             self._steps.close()
         except Exception as error:
-            self._failed(error)
+            self._tell(error)
         return False
+
+    def _tell(self, error: Exception) -> None:
+        """Whoever asked may be gone; the thread goes on for the others."""
+        try:
+            self._failed(error)
+        except Exception:
+            logger.exception("nobody could be told that a job failed: %r", error)
 
 
 class InferenceThread:

@@ -97,13 +97,17 @@ class Memory:
         conversation = self._take(prompt)
         self._give_back(conversation)
         mine = self._reading_ahead = object()
-        for piece in self._to_read(conversation, prompt):
-            if self._reading_ahead is not mine or self._closed:
-                return
-            conversation.extend(piece)
-            yield 0.0
-        if self._reading_ahead is mine and not self._closed and "audio" in expected.modalities:
-            conversation.settle()
+        try:
+            for piece in self._to_read(conversation, prompt):
+                if self._reading_ahead is not mine or self._closed:
+                    return
+                conversation.extend(piece)
+                yield 0.0
+            if self._reading_ahead is mine and not self._closed and "audio" in expected.modalities:
+                conversation.settle()
+        except Exception:
+            self.discard(conversation)
+            raise
 
     def _known_blocks(self, speech: Speech) -> Sequence[AudioBlock]:
         heard = self._heard.get((speech.item_id, speech.number))
@@ -128,22 +132,36 @@ class Memory:
         self._forget_surplus(request)
         self._reading_ahead = None
         conversation = self._take(prompt)
+        whole = False
         try:
             for piece in self._to_read(conversation, prompt):
                 conversation.extend(piece)
                 yield 0.0
-        except BaseException:
-            self.done(conversation)
+            whole = True
+        except Exception:
+            self.discard(conversation)
             raise
+        finally:
+            if not whole:
+                self.done(conversation)
         return conversation
 
     def done(self, conversation: Conversation) -> None:
         """The answer is over, one way or another."""
+        if conversation not in self._busy:
+            return
         self._busy.remove(conversation)
         if self._closed:
             conversation.close()
         else:
             self._give_back(conversation)
+
+    def discard(self, conversation: Conversation) -> None:
+        """Something failed in the middle of a step: nobody knows what is in the cache."""
+        for known in (self._busy, self._idle):
+            if conversation in known:
+                known.remove(conversation)
+        conversation.close()
 
     def expect(self, request: Generate, answer: str | None) -> None:
         """The next prompt will probably begin like this one, with this answer. `None`: who knows what of it was heard."""

@@ -34,6 +34,7 @@ from vivavoce.protocol.objects import (
 _ANSWER: Final = "\ue000{}\ue001"
 """Stands for an answer while the template is rendered: two characters of private use, which nobody types."""
 _CUT: Final = "\ue000(\\d+)\ue001"
+_RESERVED: Final = {ord("\ue000"): None, ord("\ue001"): None}
 
 
 class Speech(Struct, frozen=True):
@@ -61,11 +62,16 @@ def draft(request: Generate) -> Draft:
     """What the model is to read for this request."""
     drafting = _Drafting()
     if request.instructions.strip():
-        drafting.messages.append({"role": "system", "content": request.instructions})
+        drafting.messages.append({"role": "system", "content": plain(request.instructions)})
     for item in request.items:
         drafting.add(item)
     offered = tools(request).get("tools", ())
     return Draft(tuple(drafting.messages), tuple(offered), tuple(drafting.speech), tuple(drafting.answers))
+
+
+def plain(text: str) -> str:
+    """Text that is only text: nobody can type a control token (`<|im_end|>`), nor what stands for speech and answers."""
+    return text.translate(_RESERVED).replace("<|", "< |")
 
 
 def opening(request: Generate) -> str:
@@ -111,7 +117,7 @@ class _Drafting:
         if isinstance(item, FunctionCall):
             self._add_call(item)
         elif isinstance(item, FunctionCallOutput):
-            self.messages.append({"role": "tool", "content": item.output})
+            self.messages.append({"role": "tool", "content": plain(item.output)})
         elif item.role == "assistant":
             self._add_answer(item)
         else:
@@ -124,7 +130,7 @@ class _Drafting:
         for part in message.content:
             if isinstance(part, InputAudioPart):
                 if part.audio is UNSET:
-                    parts.append({"type": "text", "text": part.transcript or ""})
+                    parts.append({"type": "text", "text": plain(part.transcript or "")})
                     continue
                 item_id = "" if message.id is UNSET else message.id
                 format = PCM if part.format is UNSET else part.format
@@ -132,7 +138,7 @@ class _Drafting:
                 parts.append({"type": "audio"})
                 spoken += 1
             elif text := getattr(part, "text", ""):
-                parts.append({"type": "text", "text": text})
+                parts.append({"type": "text", "text": plain(text)})
         if not spoken:
             self.messages.append({"role": message.role, "content": "\n".join(part["text"] for part in parts)})
         elif parts:
@@ -144,12 +150,12 @@ class _Drafting:
         words += [part.text for part in message.content if isinstance(part, OutputTextPart)]
         if text := "\n".join(filter(None, words)).strip():
             self.messages.append({"role": "assistant", "content": _ANSWER.format(len(self.answers))})
-            self.answers.append(text)
+            self.answers.append(plain(text))
 
     def _add_call(self, call: FunctionCall) -> None:
         """A call belongs to the answer before it."""
         if not self.messages or self.messages[-1]["role"] != "assistant":
             self.messages.append({"role": "assistant", "content": ""})
-        function = {"name": call.name, "arguments": call.arguments or "{}"}
+        function = {"name": plain(call.name), "arguments": plain(call.arguments or "{}")}
         entry = {"id": call_id(call), "type": "function", "function": function}
         self.messages[-1].setdefault("tool_calls", []).append(entry)

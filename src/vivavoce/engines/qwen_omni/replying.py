@@ -56,14 +56,17 @@ def reply(family: Family, memory: Memory, limits: Limits, request: Generate, put
     """Answer. `put` is called with each event, the last of them `GenerationDone`. Raises `EngineError`."""
     conversation = yield from memory.read(request)
     telling = Telling(family, request)
-    ended = False
+    answer: str | None = None
     try:
         yield from _answer(family, conversation, limits, request, telling, put)
-        ended = True
+        answer = telling.said.text
+    except Exception:
+        memory.discard(conversation)
+        raise
     finally:
         if telling.words_said:
             memory.sayings.remember(telling.said)
-        memory.expect(request, telling.said.text if ended else None)
+        memory.expect(request, answer)
         memory.done(conversation)
 
 

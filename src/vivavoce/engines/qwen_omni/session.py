@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 
 from vivavoce.engine_api import Emit, EngineCommand, Generate, GenerationDone, Listen, StopListening
@@ -53,11 +55,11 @@ class QwenOmniSession:
         """Take a command."""
         match command:
             case Listen(item_id=item_id, audio=audio, format=format, final=final):
-                self._thread.call(partial(self._listen, item_id, audio, format, final))
+                self._do(partial(self._listen, item_id, audio, format, final))
                 if self._transcripts is not None:
                     self._transcripts.listen(command)
             case StopListening(item_id):
-                self._thread.call(partial(self._memory.forget, item_id))
+                self._do(partial(self._memory.forget, item_id))
                 if self._transcripts is not None:
                     self._transcripts.forget(item_id)
                 self._streaming.submit(command)
@@ -69,7 +71,11 @@ class QwenOmniSession:
         self._streaming.close()
         if self._transcripts is not None:
             self._transcripts.close()
-        self._thread.call(self._memory.close)
+        self._do(self._memory.close)
+
+    def _do(self, function: Callable[[], None]) -> None:
+        """Call it on the inference thread. Nobody waits for it; the log hears of a failure."""
+        self._thread.call(function).add_done_callback(_log_failed_call)
 
     def _listen(self, item_id: str, audio: bytes, format: AudioFormat, final: bool) -> None:
         """On the inference thread: feed what was heard, and put in the line what can be encoded of it."""
@@ -82,7 +88,8 @@ class QwenOmniSession:
         events: asyncio.Queue[GenerationEvent | Exception] = asyncio.Queue()
 
         def put(event: GenerationEvent | Exception) -> None:
-            self._loop.call_soon_threadsafe(events.put_nowait, event)
+            with suppress(RuntimeError):  # the loop is closed: nobody listens any more
+                self._loop.call_soon_threadsafe(events.put_nowait, event)
 
         job = self._thread.run(reply(self._family, self._memory, self._limits, request, put), put)
         try:
@@ -103,6 +110,11 @@ def _as_engine_error(error: Exception) -> Exception:
         logger.error("the model ran out of memory", exc_info=error)
         return EngineError("out_of_memory", "The model ran out of memory.")
     return error
+
+
+def _log_failed_call(call: Future[None]) -> None:
+    if error := call.exception():
+        logger.error("the inference thread failed at a call", exc_info=error)
 
 
 def _log_failure(error: Exception) -> None:
