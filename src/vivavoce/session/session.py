@@ -100,8 +100,6 @@ class Session:
         self._state.now = now
         try:
             _HANDLERS[type(input)](self, input)
-            if not self._closed:
-                self._take_edge(self._interrupting.settle())
         except RequestError as error:
             self._refuse(input, error)
         self._settle()
@@ -196,6 +194,13 @@ class Session:
             self._listening.start_turn(onset)
             if interrupts:
                 self._answering.interrupt()
+
+    def _end_interruption(self, end: End) -> None:
+        """Speech that was over when it proved to be a turn."""
+        try:
+            self._take_edge(end)
+        except RequestError as error:
+            self._state.send(_error_event(error, None))
 
     def _draft(self, lull: Lull) -> None:
         """The turn may be over: begin to answer it, if it will be answered."""
@@ -311,6 +316,8 @@ class Session:
         """What follows from where things stand, whatever brought them there."""
         if self._closed:
             return
+        if end := self._interrupting.settle():
+            self._end_interruption(end)
         if self._draining is not None:
             self._answering.drop_draft()
             if self._answering.idle:
