@@ -28,8 +28,8 @@ machine, with what is missing; [Choosing](../how-to/choosing.md) says how to pic
   tests make tiny models for it.
 - **First** is the median, in milliseconds, from the end of the question to the first sound (engines, synthesizers), the
   first word (chat models), the whole text (transcribers) or the score: `python -m benchmarks.first_audio`, on two cores that
-  others were using too, which is why some are ranges. "+ the model's": measured on a tiny model, so it is what our code and the
-  library add.
+  others were using too, which is why some are ranges. "+ the model's": measured on a tiny model, so it is what our code and
+  the library add.
 """
 
 _HEAD: Final = (
