@@ -177,5 +177,14 @@ def test_what_cannot_be_fetched_is_one_line(hub: Hub, capsys: pytest.CaptureFixt
     assert complaint(capsys, 1, "fetch", "large").startswith(f"large: {hub.url} has no repository house/orchestra")
 
 
+def test_the_hubs_own_variable_forbids_to_fetch(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    line = "small: HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set: nothing can be fetched."
+    assert complaint(capsys, 1, "fetch", "kazoo") == line
+    assert hub.requests == []
+
+
 def test_what_settings_need() -> None:
     assert catalogue.needed(Settings(engine="echo")) == {}

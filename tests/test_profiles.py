@@ -16,6 +16,7 @@ from tests.engines.upstream_server import upstream_thread, well
 from tests.serving import receive, send, serving
 from vivavoce import registry
 from vivavoce.audio import SAMPLE_HZ
+from vivavoce.cli import main
 from vivavoce.client.recording import read_recording
 from vivavoce.server import catalogue
 from vivavoce.settings import Settings, load, profiles
@@ -93,6 +94,14 @@ def test_every_name_and_option_in_it_is_known(name: str) -> None:
         registry.find(group, part)(options)
     tables = settings.engines.get(settings.engine, {})
     assert {part for part, table in tables.items() if isinstance(table, dict)} <= set(used(settings).values())
+
+
+def test_the_help_and_the_settings_name_them_all(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    shown = capsys.readouterr().out
+    reference = (Path(__file__).parents[1] / "docs" / "reference" / "settings.md").read_text()
+    assert all(f"{name}, " in shown and f"`{name}`, " in reference for name in profiles())
 
 
 @pytest.mark.parametrize("name", profiles())

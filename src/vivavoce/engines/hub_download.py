@@ -59,6 +59,8 @@ def why(error: BaseException, request: Request) -> str:
     status = next((cause.response.status_code for cause in _causes(error) if isinstance(cause, errors.HfHubHTTPError)), 0)
     number = next((cause.errno for cause in _causes(error) if isinstance(cause, OSError) and cause.errno), 0)
     hub = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    if any(isinstance(cause, errors.OfflineModeIsEnabled) for cause in _causes(error)):
+        return "HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set: nothing can be fetched."
     if isinstance(error, errors.GatedRepoError):
         return (
             f"{repository} is behind a licence. Accept it on {hub}/{repository}, then set HF_TOKEN to that account's token."
