@@ -283,6 +283,9 @@ def test_a_log_gets_lines(hub: Hub, caplog: pytest.LogCaptureFixture, capsys: py
 def test_progress_in_words() -> None:
     line = progress_line("house/voice", 840_000_000, 1_600_000_000, 12_000_000)
     assert line == "house/voice ━━━━━━━━━━━━━─────────── 52%  840 MB of 1.6 GB, 12 MB/s, 63 s left"
+    assert progress_line("house/voice", 10**9, 22 * 10**9, 30_000_000).endswith(" 5%  1.0 GB of 22 GB, 30 MB/s, 12 min left")
+    assert progress_line("house/voice", 10**9, 22 * 10**9, 1_000_000).endswith(", 1.0 MB/s, 6 h left")
+    assert progress_line("house/voice", 1_000, 10**9, 5_000).endswith(" 0%  1.0 kB of 1.0 GB, 5.0 kB/s")
     assert progress_line("house/voice", 5_000, 0, 0) == "house/voice 5.0 kB"
     assert [readable_bytes(count) for count in (0, 999, 1_000, 9_960, 999_600, 2.4e9)] == [
         "0 B", "999 B", "1.0 kB", "10 kB", "1.0 MB", "2.4 GB",

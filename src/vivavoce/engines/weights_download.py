@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 _BAR_SECONDS: Final = 0.2
 _LOG_SECONDS: Final = 10.0
 _BAR_COLUMNS: Final = 24
+_EARLY: Final = 0.01
+"""Before this share has come, nobody knows how long it takes."""
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -122,9 +124,17 @@ def progress_line(name: str, kept_bytes: int, total_bytes: int, bytes_per_second
     share = min(kept_bytes / total_bytes, 1.0)
     filled = round(share * _BAR_COLUMNS)
     left_seconds = (total_bytes - kept_bytes) / bytes_per_second if bytes_per_second > 0 else 0
-    left = f", {left_seconds:.0f} s left" if left_seconds > 0 else ""
+    left = f", {_readable_seconds(left_seconds)} left" if share > _EARLY and left_seconds > 0 else ""
     bar = "━" * filled + "─" * (_BAR_COLUMNS - filled)
     return f"{name} {bar} {share:.0%}  {readable_bytes(kept_bytes)} of {readable_bytes(total_bytes)}{speed}{left}"
+
+
+def _readable_seconds(seconds: float) -> str:
+    """`65 s`, `12 min`, `3 h`."""
+    return next(
+        (f"{seconds / length:.0f} {unit}" for length, unit in ((1, "s"), (60, "min")) if seconds < 100 * length),
+        f"{seconds / 3600:.0f} h",
+    )
 
 
 def readable_bytes(count: float) -> str:
