@@ -471,6 +471,6 @@ def test_without_speech_every_answer_is_text() -> None:
 
 
 def test_a_folder_that_is_no_model_says_so_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"holds no Qwen2\.5-Omni that can be loaded") as caught:
+    with pytest.raises(EngineError, match=r"Qwen2\.5-Omni cannot be loaded from") as caught:
         qwen25.load(tmp_path, LoadOptions())
     assert "\n" not in caught.value.message

@@ -1,4 +1,4 @@
-"""The suite that every engine passes, on a tiny Qwen2.5-Omni; and what goes wrong with weights."""
+"""The suite that every engine passes, on a tiny Qwen2.5-Omni; stopped at any moment; and weights that are incomplete."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines.contract import CHECKS, Subject
+from tests.engines.contract import CHECKS, Answer, Probe, Subject, request
 from tests.engines.tiny_models import qwen25_omni as tiny
 from tests.engines.tiny_models.qwen3_omni import LONG
-from vivavoce.engine_api import Engine
+from vivavoce.engine_api import Engine, EngineEvent, GenerationDone, OutputAudio, OutputTranscript, StopGenerating
 from vivavoce.engines.qwen_omni.engine import QwenOmni
 from vivavoce.protocol.errors import EngineError
 
@@ -40,9 +40,39 @@ def test_contract(running: tuple[asyncio.Runner, Engine], check: Callable) -> No
     runner.run(check(engine, SUBJECT))
 
 
+WHEN = {
+    "at once": None,
+    "while it writes": lambda event: isinstance(event, OutputTranscript),
+    "while it speaks": lambda event: isinstance(event, OutputAudio),
+}
+
+
+@pytest.mark.parametrize("moment", WHEN.values(), ids=WHEN.keys())
+def test_stopped_at_any_moment_the_next_answer_is_as_good_as_ever(
+    running: tuple[asyncio.Runner, Engine], moment: Callable[[EngineEvent], bool] | None
+) -> None:
+    runner, engine = running
+
+    async def scene() -> tuple[Answer, Answer]:
+        fresh, stopped = Probe(engine), Probe(engine)
+        undisturbed = await fresh.answer(request(SUBJECT, "three pineapples"))
+        stopped.session.submit(request(SUBJECT, LONG, "resp_0"))
+        if moment is not None:
+            await stopped.until(moment)
+        stopped.session.submit(StopGenerating("resp_0"))
+        after = await stopped.answer(request(SUBJECT, "three pineapples"))
+        fresh.session.close()
+        stopped.session.close()
+        return undisturbed, after
+
+    undisturbed, after = runner.run(scene())
+    assert isinstance(after.end, GenerationDone)
+    assert (after.transcript, after.pcm) == (undisturbed.transcript, undisturbed.pcm)
+
+
 def test_weights_that_are_incomplete_are_told_in_one_line(tmp_path: Path) -> None:
     for name in ("config.json", "tokenizer.json"):
         (tmp_path / name).write_bytes((tiny.folder() / name).read_bytes())
-    with pytest.raises(EngineError, match=r"holds no Qwen2\.5-Omni that can be loaded") as caught:
+    with pytest.raises(EngineError, match=r"Qwen2\.5-Omni cannot be loaded from") as caught:
         asyncio.run(QwenOmni({**OPTIONS, "model": str(tmp_path)}).start())
     assert "\n" not in caught.value.message

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,22 +32,21 @@ from vivavoce.engines.qwen_omni.sampling import Sampling
 from vivavoce.protocol.errors import EngineError
 
 END_TOKENS: Final = ("<|im_end|>", "<|endoftext|>")
-SAMPLE_HZ: Final = 24_000
 
 
 def load(folder: Path, options: LoadOptions) -> Qwen25:
     """Load the model from a folder as `save_pretrained` or the hub leaves it. Raises `EngineError` where that cannot be."""
+    arguments = weights_options(options)
+    kind: Any = Qwen2_5OmniForConditionalGeneration
     try:
         config = Qwen2_5OmniConfig.from_pretrained(folder)
         config.enable_audio_output = bool(options.speech and config.enable_audio_output)
-        arguments = weights_options(options)
-        model: Any = Qwen2_5OmniForConditionalGeneration
-        model = model.from_pretrained(folder, config=config, **arguments)
+        model = kind.from_pretrained(folder, config=config, **arguments)
         tokenizer = AutoTokenizer.from_pretrained(folder)
         extractor = WhisperFeatureExtractor.from_pretrained(folder)
     except (OSError, ValueError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
         reason = (str(error) or type(error).__name__).strip().splitlines()[0]
-        raise EngineError("engine_start_failed", f"{folder} holds no Qwen2.5-Omni that can be loaded: {reason}") from error
+        raise EngineError("engine_start_failed", f"Qwen2.5-Omni cannot be loaded from {folder}: {reason}") from error
     return Qwen25(ready(model), tokenizer, extractor, chat_template(folder, tokenizer))
 
 
@@ -104,11 +104,9 @@ class Qwen25:
     def frame_samples(self) -> int:
         """480: a codec frame is 20 ms."""
         if self._token2wav is None:
-            return SAMPLE_HZ // 50
-        return self._speech_rate() * int(self._token2wav.code2wav_dit_model.repeats)
-
-    def _speech_rate(self) -> int:
-        return int(torch.tensor(self._token2wav.code2wav_bigvgan_model.config.upsample_rates).prod())
+            return 0
+        rates = self._token2wav.code2wav_bigvgan_model.config.upsample_rates
+        return int(prod(rates)) * int(self._token2wav.code2wav_dit_model.repeats)
 
     def voice(self, name: str | None) -> Voice:
         """The speaker of this name, or the default."""
