@@ -124,6 +124,18 @@ def test_over_a_telephone():
     assert 400 <= onsets[0] - BARGE_IN_AT // MS <= 1_300
 
 
+def test_commits_in_the_middle_of_frames_do_not_move_the_clock():
+    cleaner = Microphone(Wish("audio/pcm", None, True), webrtc)
+    for _ in range(50):
+        cleaner.receive(1_002)
+        assert len(cleaner.clean(bytes(1_002)) + cleaner.flush()) == 1_002
+    cleaner.play(b"\x01\x00" * 480, "audio/pcm")
+    cleaner.receive(960)
+    cleaner.clean(bytes(960))
+    assert cleaner._echo._position == cleaner._position == 50 * 501 + 480
+    assert cleaner._echo._playback.read(50 * 501 - 1, 50 * 501 + 2).tolist() == [0, 1, 1]
+
+
 # --- where the echo is ---
 
 

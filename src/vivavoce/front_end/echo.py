@@ -108,6 +108,10 @@ class Echo:
         far = self._playback.read(start - self._shift, self._position - self._shift)
         return far, self._waiting or self._position <= self._muted_until
 
+    def take_back(self, n_samples: int) -> None:
+        """So much at the end of the last frame was never sent."""
+        self._position -= n_samples
+
     def _follow(self, sounds: bool) -> None:
         """An echo may be heard in this frame."""
         if sounds and self._position >= self._next_look:

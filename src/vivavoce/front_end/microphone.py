@@ -119,8 +119,13 @@ class Microphone:
 
     def flush(self) -> bytes:
         """The rest, as if silence followed."""
-        rest = self._rest
-        return self.clean(bytes(self._frame_bytes - len(rest)))[: len(rest)] if rest else b""
+        if not self._rest:
+            return b""
+        n_bytes = len(self._rest)
+        cleaned = self.clean(bytes(self._frame_bytes - n_bytes))[:n_bytes]
+        if self._echo is not None:
+            self._echo.take_back((self._frame_bytes - n_bytes) // self._sample_bytes)
+        return cleaned
 
     def _clean_frame(self, audio: bytes) -> bytes:
         near = self._samples(audio)
