@@ -24,7 +24,8 @@ from vivavoce.protocol.errors import EngineError
 Samples = NDArray[np.float32]
 SPOKEN = Manner(voice="ethan", greedy_speech=True)
 WRITTEN = Manner()
-FIRST_CHUNK_STEPS = 24
+FIRST_CHUNK_STEPS = 24 + 9
+"""Codes of two blocks, and the Runge-Kutta steps of a solution."""
 BLOCK_SAMPLES = 32_000
 
 
@@ -165,17 +166,37 @@ def test_the_first_samples_leave_after_a_constant_number_of_steps(family: Qwen25
     assert first == FIRST_CHUNK_STEPS
     assert len(long.steps[first - 1].pcm) == 2 * 12 * family.frame_samples
     assert sum(bool(step.pcm) for step in long.steps) > 1
-    assert len(short.steps) < FIRST_CHUNK_STEPS
     assert len(short.pcm) == 2 * len(short.codes) * family.frame_samples
 
 
-def test_in_a_hurry_a_block_leaves_before_its_chunk_is_full(family: Qwen25) -> None:
-    assert CHUNK_BLOCKS[2] > 1
+def chunk_codes(speech: Speech, hurry_at: int = -1) -> list[int]:
+    """After how many of 60 codes a chunk is full."""
+    full = []
+    for number in range(1, 61):
+        speech.add(number % 7, hurry=number == hurry_at)
+        if speech.is_decoding:
+            full.append(number)
+        while speech.is_decoding:
+            speech.decode()
+    return full
+
+
+def test_in_a_hurry_half_a_chunk_is_enough(family: Qwen25) -> None:
+    assert CHUNK_BLOCKS[:4] == (1, 1, 2, 4)
     with torch.inference_mode():
-        speech, hurried = (family.speech(family.voice("ethan")) for _ in range(2))
-        patient = [n for n in range(80) if speech.add(n % 7)]
-        early = [n for n in range(80) if hurried.add(n % 7, hurry=n == 47)]
-    assert (patient, early[:3]) == ([23, 35, 59], [23, 35, 47])
+        assert chunk_codes(family.speech(family.voice("ethan"))) == [24, 36, 60]
+        assert chunk_codes(family.speech(family.voice("ethan")), hurry_at=48) == [24, 36, 48]
+        assert chunk_codes(family.speech(family.voice("ethan")), hurry_at=47) == [24, 36, 60]
+
+
+def test_a_chunk_is_decoded_in_steps_beside_those_of_others(family: Qwen25) -> None:
+    conversation = family.open()
+    conversation.extend(ask(family, LONG))
+    answer = conversation.answer(SPOKEN)
+    steps = [answer.step() for _ in range(FIRST_CHUNK_STEPS)]
+    assert [step.token is None for step in steps] == [False] * 24 + [True] * 9
+    assert [bool(step.pcm) for step in steps] == [False] * 32 + [True]
+    answer.close()
 
 
 def test_two_conversations_at_once_say_what_each_says_alone(family: Qwen25) -> None:
@@ -397,17 +418,31 @@ def test_where_nothing_lies_below_the_new_floor_blocks_stay(family: Qwen25) -> N
 # --- sound ---
 
 
+def sound(speech: Speech) -> bytes:
+    """What waits to be decoded."""
+    pcm = b""
+    while speech.is_decoding:
+        pcm += speech.decode()
+    return pcm
+
+
 def decode_whole(family: Qwen25, codes: list[int]) -> NDArray[np.int16]:
     speech = Speech(family._token2wav, family.voice("ethan"), Flow())
     speech.codes = codes
     with torch.inference_mode():
-        return np.frombuffer(speech.finish(), np.int16)
+        speech.finish()
+        return np.frombuffer(sound(speech), np.int16)
 
 
 def decode_in_chunks(family: Qwen25, codes: list[int]) -> NDArray[np.int16]:
     speech = family.speech(family.voice("ethan"))
+    pcm = b""
     with torch.inference_mode():
-        return np.frombuffer(b"".join([*(speech.add(code) for code in codes), speech.finish()]), np.int16)
+        for code in codes:
+            speech.add(code)
+            pcm += sound(speech)
+        speech.finish()
+        return np.frombuffer(pcm + sound(speech), np.int16)
 
 
 def some_codes(length: int) -> list[int]:

@@ -19,7 +19,7 @@ from is drawn once for each frame.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -65,17 +65,17 @@ class MelStream:
         """Frames that are final."""
         return self._done
 
-    def solve(self, codes: Sequence[int], final: int) -> Tensor:
-        """Frames from `done_frames` to the end of `codes`; those before `final` are final now, the others context.
+    def solve(self, codes: Sequence[int], final: int) -> Generator[None, None, Tensor]:
+        """Frames from `done_frames` to the end of `codes`; those before `final` are final then, the others context.
 
-        `codes` are all codes so far.
+        `codes` are all codes so far. A generator, for others to have their turn between two Runge-Kutta steps.
         """
         end = len(codes) * self._dit.repeats
         behind = min(self._done, self._lookback_frames())
         first = self._done - behind
         window = torch.tensor([codes[first // self._dit.repeats :]], device=self._voice.device)
         states: list[Tensor] = []
-        solution = self._integrate(self._noise_until(end), self._velocity(window, behind, states))
+        solution = yield from self._integrate(self._noise_until(end), self._velocity(window, behind, states))
         keep = min(final, self._lookback_frames())
         self._kept = [state[:, final - first - keep : final - first].clone() for state in states]
         self._noise = self._noise[:, final - self._done :]
@@ -114,10 +114,11 @@ class MelStream:
 
         return velocity
 
-    def _integrate(self, state: Tensor, velocity: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    def _integrate(self, state: Tensor, velocity: Callable[[Tensor, Tensor], Tensor]) -> Generator[None, None, Tensor]:
         """Runge and Kutta's 3/8 rule, as in the published solver."""
-        times = self._flow.times(state.device)
-        for start, end in pairwise(times):
+        for number, (start, end) in enumerate(pairwise(self._flow.times(state.device))):
+            if number:
+                yield
             step = end - start
             k1 = velocity(start, state)
             k2 = velocity(start + step / 3, state + step * k1 / 3)

@@ -4,12 +4,14 @@
     1       t1 ─▶ told(t1)          prompt, voice, told(t1) ─▶ c1
     2       t2 ─▶ told(t2)          c1, told(t2)            ─▶ c2
     …
-    n       the end of the turn     c(n-1), "text ends"     ─▶ cn
-    n+1                             cn, silence             ─▶ c(n+1)
-    24                                                              first chunk
-    …                               the end of the codes            the last chunk
+    24      t24 ─▶ told(t24)        c23, told(t24)          ─▶ c24
+    25 … 33                                                         the first chunk, a ninth of the work a step
+    34      t25 ─▶ told(t25)        c24, told(t25)          ─▶ c25
+    …
+    n       the end of the turn     c, "the text ends"      ─▶ c
+    …                               c, silence              ─▶ c
 
-The first samples leave after 24 steps, however long the answer will be. A token at a limit, which nothing follows, is not
+The first samples leave after 33 steps, however long the answer will be. A token at a limit, which nothing follows, is not
 told to the talker, nor is a call of a tool: the speech ends before them.
 """
 
@@ -47,18 +49,24 @@ class Reply:
 
     @torch.inference_mode()
     def step(self, *, hurry: bool = False) -> Step:
-        """At most one token and one code."""
+        """At most one token and one code; or a part of the work of decoding a chunk."""
+        if self._speaking is not None and self._speaking.is_decoding:
+            return self._told(None, self._speaking.decode())
         token, told = (None, None) if self._text_done else self._write()
-        pcm = b""
         if self._speaking is None and told is not None:
             self._speaking = self._begin_to_speak()
-        if self._speaking is not None and not self._speaking.done:
-            pcm = self._speaking.step(told, hurry=hurry)
-            self._limited |= self._speaking.limited
-        spoken = self._speaking is None or self._speaking.done
-        done = spoken and (self._text_done or self._limited)
-        reason: Literal["completed", "max_output_tokens"] = "max_output_tokens" if self._limited else "completed"
-        return Step(token=token, pcm=pcm, text_done=self._text_done, done=done, reason=reason if done else "completed")
+        if self._speaking is not None and not self._speaking.ended:
+            self._speaking.step(told, hurry=hurry)
+        return self._told(token, b"")
+
+    def _told(self, token: int | None, pcm: bytes) -> Step:
+        """The step that brought this."""
+        speaking = self._speaking
+        limited = self._limited or (speaking is not None and speaking.limited)
+        spoken = speaking is None or (speaking.ended and not speaking.is_decoding)
+        done = spoken and (self._text_done or limited)
+        reason: Literal["completed", "max_output_tokens"] = "max_output_tokens" if done and limited else "completed"
+        return Step(token=token, pcm=pcm, text_done=self._text_done, done=done, reason=reason)
 
     def close(self) -> None:
         """Free the speech, and let the talker forget its codes."""
@@ -114,22 +122,33 @@ class Speaking:
         self._sampling = sampling
         self._max_frames = max_frames
         self._text_ended = False
-        self.done = False
-        """The last samples have been returned."""
+        self.ended = False
+        """There will be no more codes; the last chunk may still have to be decoded."""
         self.limited = False
         """There were more codes than `max_frames`."""
 
-    def step(self, told: Tensor | None, *, hurry: bool) -> bytes:
-        """One code, of a token of the text or of what follows the text; and the chunk that it completes."""
+    @property
+    def is_decoding(self) -> bool:
+        """A chunk is full: the next steps decode it."""
+        return self._speech.is_decoding
+
+    def decode(self) -> bytes:
+        """Go on decoding. The chunk, when it is done."""
+        chunk = self._speech.decode()
+        if self.ended and not self.is_decoding:
+            self._speech.finish()
+        return chunk
+
+    def step(self, told: Tensor | None, *, hurry: bool) -> None:
+        """One code, of a token of the text or of what follows the text."""
         code = self._next_code(self._after_text() if told is None else told)
         if code in self._talker.ends:
-            self.done = True
-            return self._speech.finish()
-        chunk = self._speech.add(code, hurry=hurry)
-        if len(self._speech.codes) >= self._max_frames:
-            self.done = self.limited = True
-            chunk += self._speech.finish()
-        return chunk
+            self.ended = True
+        else:
+            self._speech.add(code, hurry=hurry)
+            self.ended = self.limited = len(self._speech.codes) >= self._max_frames
+        if self.ended and not self.is_decoding:
+            self._speech.finish()
 
     def _after_text(self) -> Tensor:
         if self._text_ended:

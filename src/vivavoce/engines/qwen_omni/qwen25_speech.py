@@ -10,6 +10,7 @@ within 11: behind it sees all of it, ahead the 24 frames that were solved for co
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from itertools import count
 from math import prod
 from typing import Any, Final
@@ -18,7 +19,7 @@ import torch
 from msgspec import Struct
 from torch import Tensor
 
-from vivavoce.engines.qwen_omni.qwen25_mel import Flow, KnownVoices, MelStream
+from vivavoce.engines.qwen_omni.qwen25_mel import Flow, MelStream
 
 CHUNK_BLOCKS: Final = (1, 1, 2, 4, 8)
 """How many blocks (240 ms each) a chunk has: the first ones are short, so that they leave soon; then fewer solutions of
@@ -44,7 +45,10 @@ class Speech:
     """One answer's samples, in order."""
 
     def __init__(self, token2wav: Any, voice: Voice, flow: Flow, *, seed: int = 0) -> None:
-        """The same codes, voice and seed give the same samples: the noise that speech is made of is drawn from the seed."""
+        """The same codes, voice and seed give the same samples: the noise that speech is made of is drawn from the seed.
+
+        The speaker encoder of `token2wav` is a `KnownVoices`.
+        """
         self._dit = token2wav.code2wav_dit_model
         self._vocoder = token2wav.code2wav_bigvgan_model
         self._voice = voice
@@ -57,32 +61,52 @@ class Speech:
         self._context = torch.empty(1, 0, self._dit.mel_dim, device=voice.embedding.device)
         """The last final frames."""
         self.codes: list[int] = []
+        self._decoding: Generator[None, None, bytes] | None = None
 
-    def add(self, code: int, *, hurry: bool = False) -> bytes:
-        """One more code. Samples as PCM16 where it completes a chunk, or, in a hurry, a block."""
+    @property
+    def is_decoding(self) -> bool:
+        """A chunk is full and not decoded yet. No code may be added until it is."""
+        return self._decoding is not None
+
+    def add(self, code: int, *, hurry: bool = False) -> None:
+        """One more code. It may complete a chunk; in a hurry, half of one is enough.
+
+        Not less: a chunk costs the same whatever its length, and ever shorter ones would make those late who hurry.
+        """
         self.codes.append(code)
         block = int(self._dit.block_size)
         solvable = len(self.codes) * self._dit.repeats - self._mels.done_frames
         blocks = solvable // block - AHEAD_BLOCKS
-        if blocks < (1 if hurry else self._blocks):
-            return b""
-        self._blocks = next(self._sizes)
-        return self._decode(self._mels.done_frames + blocks * block)
+        if blocks >= (max(1, self._blocks // 2) if hurry else self._blocks):
+            self._blocks = next(self._sizes)
+            self._decoding = self._chunk(self._mels.done_frames + blocks * block)
 
-    def finish(self) -> bytes:
-        """No code will come any more: the rest."""
+    def finish(self) -> None:
+        """No code will come any more: what is left is the last chunk."""
         end = len(self.codes) * self._dit.repeats
-        return self._decode(end) if end > self._mels.done_frames else b""
+        if end > self._mels.done_frames:
+            self._decoding = self._chunk(end)
 
-    def _decode(self, final: int) -> bytes:
-        """The samples up to a frame that is final from now on."""
-        new = final - self._mels.done_frames
+    def decode(self) -> bytes:
+        """Go on decoding, a ninth of the work. The chunk as PCM16 when it is done."""
+        if self._decoding is None:
+            return b""
         encoder = self._dit.input_embed.spk_encoder
-        if isinstance(encoder, KnownVoices):
-            encoder.select(self._voice.name)
-        solution = self._mels.solve(self.codes, final)
-        if isinstance(encoder, KnownVoices):
+        encoder.select(self._voice.name)
+        try:
+            next(self._decoding)
+        except StopIteration as ended:
+            self._decoding = None
+            chunk: bytes = ended.value
+            return chunk
+        finally:
             encoder.select("")
+        return b""
+
+    def _chunk(self, final: int) -> Generator[None, None, bytes]:
+        """The samples up to a frame that is final from then on."""
+        new = final - self._mels.done_frames
+        solution = yield from self._mels.solve(self.codes, final)
         seen = torch.cat([self._context, solution], dim=1)
         before = self._context.shape[1]
         self._context = seen[:, : before + new][:, -VOCODER_CONTEXT_FRAMES:].clone()
