@@ -4,8 +4,8 @@
              (qwen25_mel.py)            48 final frames before, what is solved ahead after
 
 A chunk is some blocks of 12 codes. It leaves as soon as the codes of one more block are there: the published report's
-"look-ahead of one block". The vocoder's convolutions reach 41 frames back and forth, of which all but a thousandth lies
-within 11: behind it sees all of it, ahead the 24 frames that were solved for context.
+"look-ahead of one block". The vocoder hears 27 frames to each side, and all but four millionths of what it makes of them
+comes from 24: behind it has more than that, ahead the 24 that were solved for context.
 """
 
 from __future__ import annotations
