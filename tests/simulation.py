@@ -139,10 +139,9 @@ class World(Laws):
     def step(self, a: int, b: int, c: int) -> None:
         """One input out of three numbers."""
         actions = (
-            self._append, self._append, self._append, self._talk, self._control,
-            self._score, self._score, self._score, self._score, self._item, self._item, self._respond, self._respond,
-            self._output, self._output, self._output, self._output, self._finish, self._transcript, self._update,
-            self._wait, self._rare,
+            self._append, self._append, self._append, self._score, self._score, self._score, self._score, self._control,
+            self._item, self._item, self._respond, self._respond, self._output, self._output, self._output, self._output,
+            self._finish, self._transcript, self._update, self._wait, self._rare, self._talk,
         )  # fmt: skip
         event = actions[a % len(actions)](b, c)
         if event is not None:
