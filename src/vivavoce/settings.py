@@ -104,8 +104,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     turn_end: str | None = None
     """The part that tells whether a pause ends the turn. Without one, `semantic_vad` goes by its waits alone."""
     noise_reduction: Literal["auto", "off"] = "auto"
-    """Whether `noise_reduction` is done where a client asks for it. Needs the extra `audio-processing`; without it, the audio
-    is used as it comes, and the log says so."""
+    """Whether `noise_reduction` is done where a client asks for it. Needs the extra `audio-processing`; without it, the
+    audio is used as it comes, and the log says so."""
     echo_cancellation: Literal["off", "cancel"] = "off"
     """`cancel` takes the assistant's own voice out of every client's microphone, for clients that cannot do it themselves.
     Needs the extra `audio-processing`."""
