@@ -24,8 +24,8 @@
 What makes it fast, and where it is done:
 
 - Before the commit all but the last 8 s of speech is encoded and read (`memory.py`: `hear_ahead`, `qwen3_ear.py`).
-- Nothing waits for a whole: the talker begins at the first token, and the first sound leaves after four frames. The number
-  of steps before that is the same however long the answer will be (`qwen3_answer.py`).
+- Nothing waits for a whole: the talker begins at the first token, and the first sound leaves with the fourth frame. The
+  number of steps before that is the same however long the answer will be (`qwen3_answer.py`).
 - Nothing is done twice: speech is encoded once, and a prompt is read from its first difference on (`prompt.py`).
 - All sessions share the weights and one thread, which makes a step of each in turn (`inference_thread.py`).
 
@@ -85,6 +85,8 @@ class Options(Struct, frozen=True, kw_only=True):
     """`auto`: bfloat16 on a GPU, float32 on a CPU."""
     attention: str = ""
     """`sdpa`, `flash_attention_2`, `eager`. Empty: the library's choice."""
+    cuda_graphs: bool = True
+    """On a GPU, run what always has one shape as one launch. Off: if a driver does not like it."""
     speech: bool = True
     """Off: load neither talker nor vocoder; every answer is text."""
     voice: str = ""
@@ -211,6 +213,7 @@ def _loaded(module: str, folder: Path, options: Options) -> Family:
         device=options.device,
         dtype=options.dtype,
         attention=options.attention,
+        graphs=options.cuda_graphs,
         speech=options.speech,
         threads=options.threads,
     )

@@ -62,6 +62,8 @@ class LoadOptions(Struct, frozen=True, kw_only=True):
     """`bfloat16`, `float16`, `float32`; `auto` is bfloat16 on a GPU and float32 on a CPU."""
     attention: str = ""
     """As `attn_implementation` of transformers; empty leaves the choice to it."""
+    graphs: bool = True
+    """Use CUDA graphs where a family has any, and there is a GPU."""
     speech: bool = True
     """Load the talker and the vocoder. Without them every answer is text."""
     threads: int = 0

@@ -35,7 +35,7 @@ def load(folder: Path, options: LoadOptions) -> Qwen3Omni:
     eyes.visual = None  # a gigabyte that nobody looks with
     tokenizer = AutoTokenizer.from_pretrained(folder)
     extractor = WhisperFeatureExtractor.from_pretrained(folder)
-    return Qwen3Omni(Parts(model, tokenizer), tokenizer, extractor, chat_template(folder, tokenizer))
+    return Qwen3Omni(Parts(model, tokenizer, graphs=options.graphs), tokenizer, extractor, chat_template(folder, tokenizer))
 
 
 class Qwen3Omni:

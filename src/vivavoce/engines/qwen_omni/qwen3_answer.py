@@ -1,12 +1,14 @@
 """An answer of Qwen3-Omni, made a step at a time: what `generate()` makes in one piece.
 
-    step 1     thinker: token 1    talker: user's turns, opening, token 1 ─▶ code 1
-    step 2     thinker: token 2    predictor: code 1 ─▶ frame 1    talker: frame 1 + token 2 ─▶ code 2
-    step 3     thinker: token 3    predictor: code 2 ─▶ frame 2    talker: frame 2 + token 3 ─▶ code 3
+    step 1   thinker: token 1, from the prompt            talker: user's turns, opening, token 1 ─▶ code 1 ─▶ frame 1
+    step 2   thinker: reads token 1 ─▶ token 2            talker: frame 1 + token 2             ─▶ code 2 ─▶ frame 2
+    step 3   thinker: reads token 2 ─▶ token 3            talker: frame 2 + token 3             ─▶ code 3 ─▶ frame 3
+    step 4   …                                            frame 4 fills the first chunk: the first sound leaves
     …
-    step 5     …                   frame 4 fills the first chunk: the first sound leaves, however long the answer will be
-    …
-    step n+1   thinker: the end    … frame n + end of text ─▶ code n+1, then padding until the talker says that it is done
+    step n   thinker: reads token n - 1 ─▶ the end        talker: frame n - 1 + end of text, then padding, until it ends
+
+The first code of a frame is the talker's, the others are the code predictor's. A token is read by the thinker when the next
+one is wanted and not before: before the first sound it runs three times, whatever the length of the answer.
 
 The talker reads one token of text for each frame of speech, added to the sum of the frame's codes. What the thinker has said
 and the talker has not read yet waits in a queue (`trailing_text_hidden` in transformers); when text and its end are read,
@@ -43,6 +45,8 @@ class Qwen3Answer:
         self._manner = manner
         self._sampling = parts.text_sampling(manner.temperature)
         self._tokens = 0
+        self._unread: int | None = None
+        """The last token, which the thinker has not read yet."""
         self._text_done = False
         self._at_limit = False
         self._speech = Qwen3Speech(parts, turns, manner) if manner.voice is not None and parts.talker is not None else None
@@ -67,6 +71,8 @@ class Qwen3Answer:
 
     def _think(self) -> int | None:
         """The next token, which the talker gets to read. `None` is the end."""
+        if self._unread is not None:
+            self._conversation.feed(self._unread)
         token = int(choose(self._conversation.scores, self._sampling))
         if token == self._parts.im_end_id:
             self._end_text()
@@ -79,9 +85,9 @@ class Qwen3Answer:
             self._at_limit = True
             self._end_text()
             return token
-        embedding = self._conversation.feed(token)
+        self._unread = token
         if self._speech is not None:
-            self._speech.read(embedding)
+            self._speech.read(token)
         return token
 
     def _end_text(self) -> None:
@@ -105,40 +111,41 @@ class Qwen3Speech:
         self._text: deque[Tensor] = deque()
         """What the talker has not read yet."""
         self._text_ended = False
-        self._hidden: Tensor | None = None
-        """The talker's last hidden state, once it has begun."""
-        self._code: Tensor | None = None
+        self._frame: Tensor | None = None
+        """The sum of the last frame's embeddings, once there is one."""
+        self._hidden: Tensor
+        """The talker's last hidden state."""
+        self._code: Tensor
         """The first code of the next frame."""
         self._said = torch.empty((1, 0), dtype=torch.long, device=parts.device)
         """First codes so far: what the repetition penalty falls on."""
         self.done = False
         self.at_limit = False
 
-    def read(self, embedding: Tensor) -> None:
+    def read(self, token: int) -> None:
         """A token to speak."""
         if not self._text_ended:
-            self._text.append(self._parts.spoken_text(embedding))
+            self._text.append(self._parts.spoken_text(self._parts.embedded((token,))[1]))
 
     def end_text(self) -> None:
         """There is no more text to speak."""
         if not self._text_ended:
             self._text_ended = True
-            self.done = self.done or (self._hidden is None and not self._text)
+            self.done = self.done or (self._frame is None and not self._text)
             self._text.append(self._parts.tts_eos)
 
     def step(self, *, hurry: bool) -> bytes:
-        """One frame, after a first step that makes none. The sound of a chunk, when one is full."""
-        if self._hidden is None or self._code is None:
+        """One frame. The sound of a chunk, when one is full or the speech is over."""
+        if self._frame is None:
             self._begin()
-            return b""
-        codes, embedding = self._parts.frame(self._hidden, self._code, self._residual_sampling)
+        else:
+            self._talk(self._frame + (self._text.popleft() if self._text else self._parts.tts_pad))
+        if self.done:
+            return self._vocoder.flush()
+        codes, self._frame = self._parts.predictor.frame(self._hidden, self._code, self._residual_sampling)
         pcm = self._vocoder.push(codes, hurry=hurry)
-        self.at_limit = self._said.shape[1] >= self._max_frames
-        if not self.at_limit:
-            text = self._text.popleft() if self._text else self._parts.tts_pad
-            self._talk(embedding + text)
-        if self.at_limit or self.done:
-            self.done = True
+        if self._said.shape[1] >= self._max_frames:
+            self.done = self.at_limit = True
             pcm += self._vocoder.flush()
         return pcm
 

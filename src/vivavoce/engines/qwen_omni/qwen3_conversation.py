@@ -68,13 +68,12 @@ class Qwen3Conversation:
             raise ValueError("a conversation answers what it has just read, and after a crop it has to read something")
         return self._scores
 
-    def feed(self, token: int) -> Tensor:
-        """A token of the answer comes back in. Its embedding, [1, 1, hidden size]."""
+    def feed(self, token: int) -> None:
+        """A token of the answer comes back in."""
         _, embeddings = self._parts.embedded((token,))
         hidden = self._think(embeddings)
         self._turns.hear([token], embeddings[0], hidden[0])
         self.entries.append(token)
-        return embeddings
 
     def close(self) -> None:
         """Free the caches."""

@@ -10,9 +10,9 @@ import msgspec
 import torch
 from torch import Tensor
 
-from vivavoce.engines.qwen_omni.caches import new_cache
 from vivavoce.engines.qwen_omni.family import AudioBlock, Entry
-from vivavoce.engines.qwen_omni.sampling import Sampling, choose
+from vivavoce.engines.qwen_omni.qwen3_predictor import CodePredictor
+from vivavoce.engines.qwen_omni.sampling import Sampling
 
 TEXT_SAMPLING: Final = Sampling(temperature=0.6, top_k=20, top_p=0.95)
 """Of the thinker, as the model's makers advise."""
@@ -33,7 +33,7 @@ def token_id(tokenizer: Any, token: str) -> int | None:
 class Parts:
     """Modules and token ids. Nothing here changes once it is made."""
 
-    def __init__(self, model: Any, tokenizer: Any) -> None:
+    def __init__(self, model: Any, tokenizer: Any, *, graphs: bool = True) -> None:
         config = model.config
         inner = getattr(model.thinker.model, "language_model", None)  # from release 5.18 on
         self.thinker: Final = model.thinker.model if inner is None else inner
@@ -51,9 +51,9 @@ class Parts:
         self.tool_call_id: Final = token_id(tokenizer, "<tool_call>")
         self._accept_layer = int(config.talker_config.accept_hidden_layer) if self.talker is not None else 0
         if self.talker is not None:
-            self._prepare_speech(config.talker_config)
+            self._prepare_speech(config.talker_config, graphs=graphs)
 
-    def _prepare_speech(self, config: Any) -> None:
+    def _prepare_speech(self, config: Any, *, graphs: bool) -> None:
         self.speakers: dict[str, int] = {name.lower(): int(code) for name, code in (config.speaker_id or {}).items()}
         self.codec_eos_id = int(config.codec_eos_token_id)
         self.codec_head_ids = [config.codec_nothink_id, config.codec_think_bos_id, config.codec_think_eos_id]
@@ -62,6 +62,7 @@ class Parts:
         reserved = [code for code in range(vocabulary - RESERVED_CODES, vocabulary) if code != self.codec_eos_id]
         self.suppressed_codes = torch.tensor(reserved, device=self.device)
         with torch.inference_mode():
+            self.predictor = CodePredictor(self.talker.code_predictor, self.talker.get_input_embeddings(), graphs=graphs)
             embeddings = self.embedded(self.tts_ids)[1]
             self.tts_bos, self.tts_eos, self.tts_pad = self.spoken_text(embeddings).chunk(3, dim=1)
 
@@ -119,19 +120,3 @@ class Parts:
         """Embeddings of marks of the codec, [1, n, hidden size]."""
         embeddings: Tensor = self.talker.get_input_embeddings()(torch.tensor([list(codes)], device=self.device))
         return embeddings
-
-    def frame(self, hidden: Tensor, code: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
-        """All codes of a frame from its first one: [1, groups]; and the sum of their embeddings, [1, 1, hidden size].
-
-        The code predictor reads the talker's hidden state and the first code, then each code that it has said.
-        """
-        predictor = self.talker.code_predictor
-        cache = new_cache(predictor.config)
-        embedding = self.talker.get_input_embeddings()(code)
-        inputs, total, codes = torch.cat((hidden, embedding), dim=1), embedding, [code]
-        for head, embed in zip(predictor.lm_head, predictor.model.codec_embedding, strict=True):
-            state = predictor.model(inputs_embeds=inputs, past_key_values=cache, use_cache=True).last_hidden_state
-            codes.append(choose(head(state[:, -1]), sampling))
-            inputs = embed(codes[-1])
-            total = total + inputs
-        return torch.cat(codes, dim=1), total

@@ -21,25 +21,42 @@ class Sampling(Struct, frozen=True, kw_only=True):
     repetition_penalty: float = 1.0
 
 
-def choose(scores: Tensor, sampling: Sampling, said: Tensor | None = None, suppressed: Tensor | None = None) -> Tensor:
+def choose(
+    scores: Tensor,
+    sampling: Sampling,
+    said: Tensor | None = None,
+    suppressed: Tensor | None = None,
+    race: Tensor | None = None,
+) -> Tensor:
     """The next token, [1, 1], from scores [1, vocabulary].
 
-    `said` [1, n] are the tokens that the repetition penalty falls on, `suppressed` [m] the ids that may not come.
+    `said` [1, n] are the tokens that the repetition penalty falls on, `suppressed` [m] the ids that may not come; `race` are
+    draws of an exponential distribution [1, vocabulary], for a caller that makes them itself.
     """
+    allowed = _allowed(scores, sampling, said, suppressed)
+    if sampling.temperature == 0:
+        return allowed.argmax(-1, keepdim=True)
+    # A draw by a race of exponentials: `torch.multinomial` would wait for the GPU, to see that the odds are odds.
+    race = torch.empty_like(allowed).exponential_() if race is None else race
+    return (odds(allowed, sampling) / race).argmax(-1, keepdim=True)
+
+
+def _allowed(scores: Tensor, sampling: Sampling, said: Tensor | None, suppressed: Tensor | None) -> Tensor:
     scores = scores.float()
     if said is not None and sampling.repetition_penalty != 1.0:
         scores = _penalised(scores, said, sampling.repetition_penalty)
-    if suppressed is not None:
-        scores = scores.index_fill(1, suppressed, float("-inf"))
-    if sampling.temperature == 0:
-        return scores.argmax(-1, keepdim=True)
+    return scores if suppressed is None else scores.index_fill(1, suppressed, float("-inf"))
+
+
+def odds(scores: Tensor, sampling: Sampling) -> Tensor:
+    """Probabilities of the tokens, [1, vocabulary]: temperature, top-k, top-p."""
     scores = scores / sampling.temperature
     if 0 < sampling.top_k < scores.shape[-1]:
         lowest = torch.topk(scores, sampling.top_k).values[:, -1:]
         scores = scores.masked_fill(scores < lowest, float("-inf"))
     if sampling.top_p < 1.0:
         scores = _nucleus(scores, sampling.top_p)
-    return torch.multinomial(scores.softmax(-1), 1)
+    return scores.softmax(-1)
 
 
 def _penalised(scores: Tensor, said: Tensor, penalty: float) -> Tensor:
