@@ -92,7 +92,8 @@ class Qwen25:
 
     def _voice(self, name: str, about: Mapping[str, Any]) -> Voice:
         device = self.thinker.device
-        vector, reference = about["cond"].to(device).float(), about["ref_mel"].to(device).float()
+        vector = about["cond"].to(device).float().expand(1, -1)
+        reference = about["ref_mel"].to(device).float().expand(1, -1, -1)
         return Voice(name=name, text_token=int(about["bos_token"]), embedding=vector, reference=reference)
 
     @property
