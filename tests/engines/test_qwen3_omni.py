@@ -132,6 +132,17 @@ def counted(module: Any, size: Callable[..., int] = lambda *_: 1) -> Iterator[li
         hook.remove()
 
 
+@contextmanager
+def counted_steps() -> Iterator[list[str]]:
+    """The tokens that thinker and talker read one at a time, in order."""
+    made: list[str] = []
+    parts = family()._parts
+    with pytest.MonkeyPatch.context() as patch:
+        for name, one in (("thinker", parts.think_one), ("talker", parts.talk_one)):
+            patch.setattr(one, "step", lambda *given, name=name, step=one.step: (made.append(name), step(*given))[1])
+        yield made
+
+
 def generated(entries: Sequence[Entry], recordings: Sequence[np.ndarray] = (), **limits: int) -> tuple[list[int], Any, Any]:
     """What `generate()` makes of it: tokens without the end's, codes [1, groups, frames], samples."""
     model = reference()
@@ -307,14 +318,14 @@ def test_the_first_sound_takes_the_same_steps_however_long_the_answer():
         conversation = family().open()
         read(conversation, prompt([{"role": "user", "content": words}]))
         parts = family()._parts
-        with counted(parts.thinker) as thinker, counted(parts.talker.model) as talker, counted(parts.code2wav) as vocoder:
+        with counted(parts.talker.model) as prefills, counted(parts.code2wav) as vocoder, counted_steps() as steps_made:
             answer = conversation.answer(GREEDY)
             count = 1
             while not answer.step().pcm:
                 count += 1
             answer.close()
         steps.append(count)
-        runs.append((len(thinker), len(talker), len(vocoder)))
+        runs.append((steps_made.count("thinker"), len(prefills) + steps_made.count("talker"), len(vocoder)))
     assert steps == [4, 4]
     assert runs == [(3, 4, 1), (3, 4, 1)]
 
@@ -390,11 +401,11 @@ def test_a_frame_has_the_codes_that_the_library_predicts():
 def test_a_call_never_starts_the_talker():
     conversation = family().open()
     read(conversation, prompt([{"role": "user", "content": "What is the weather in Oslo?"}], tools=[tiny.WEATHER_TOOL]))
-    with counted(family()._parts.talker.model) as talker, counted(family()._parts.code2wav) as vocoder:
+    with counted(family()._parts.talker.model) as talker, counted_steps() as steps:
         made = Made(conversation)
     assert made.tokens[0] == family().tool_call_token
     assert family().decode(made.tokens) == tiny.CALL
-    assert (talker, vocoder, made.pieces) == ([], [], [])
+    assert (talker, set(steps), made.pieces) == ([], {"thinker"}, [])
 
 
 def test_speech_ends_where_a_call_begins():
@@ -423,11 +434,11 @@ def _scripted(script: Iterator[int]) -> Callable[..., torch.Tensor]:
 
 def test_text_alone_leaves_the_talker_alone():
     conversation = family().open()
-    with counted(family()._parts.talker.model) as talker:
+    with counted(family()._parts.talker.model) as talker, counted_steps() as steps:
         read(conversation, prompt([{"role": "user", "content": "one apple"}]))
         made = Made(conversation, Manner(temperature=0.0))
     assert family().decode(made.tokens) == "You have one apple."
-    assert (talker, made.pieces) == ([], [])
+    assert (talker, set(steps), made.pieces) == ([], {"thinker"}, [])
 
 
 # --- sampling ---

@@ -119,11 +119,12 @@ def counted(engine: QwenOmni) -> Iterator[Counts]:
         parts.thinker.register_forward_pre_hook(_reads(counts.thought), with_kwargs=True),
         parts.talker.model.register_forward_pre_hook(_reads(counts.talked), with_kwargs=True),
     ]
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        for one, made in ((parts.think_one, counts.thought), (parts.talk_one, counts.talked)):
+            patch.setattr(one, "step", lambda *given, made=made, step=one.step: (made.append(1), step(*given))[1])
         yield counts
-    finally:
-        for hook in hooks:
-            hook.remove()
+    for hook in hooks:
+        hook.remove()
 
 
 def _reads(counts: list[int]) -> Any:
@@ -448,8 +449,13 @@ def test_what_breaks_in_the_middle_of_a_step_leaves_no_trace(stage, reads):
             if left == 0:
                 raise RuntimeError("the device is on fire")
 
-        hook = scene.engine._family._parts.thinker.layers[1].register_forward_pre_hook(fail)
-        answer = await scene.ask(question, typed("item_2", tiny.LONG))
+        parts = scene.engine._family._parts
+        hook = parts.thinker.layers[1].register_forward_pre_hook(fail)
+        first, (before_attention, *others), *rest = parts.think_one._layers
+        failing = lambda states: (fail(), before_attention(states))[1]  # noqa: E731
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(parts.think_one, "_layers", [first, (failing, *others), *rest])
+            answer = await scene.ask(question, typed("item_2", tiny.LONG))
         hook.remove()
         assert isinstance(answer.end, GenerationFailed)
         assert (answer.end.code, "fire" in answer.end.message) == ("server_error", False)

@@ -71,8 +71,9 @@ class Qwen3Conversation:
     def feed(self, token: int) -> None:
         """A token of the answer comes back in."""
         _, embeddings = self._parts.embedded((token,))
-        hidden = self._think(embeddings)
-        self._turns.hear([token], embeddings[0], hidden[0])
+        hidden = self._parts.think_one.step(embeddings, self._cache)
+        self._scores = self._parts.lm_head(hidden[:, -1])
+        self._turns.hear([token], embeddings[0], embeddings[0])
         self.entries.append(token)
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vivavoce.engines.qwen_omni.family import AudioBlock, Entry
+from vivavoce.engines.qwen_omni.qwen3_layers import OneToken
 from vivavoce.engines.qwen_omni.qwen3_predictor import CodePredictor
 from vivavoce.engines.qwen_omni.sampling import Sampling
 
@@ -39,6 +40,8 @@ class Parts:
         self.thinker: Final = model.thinker.model if inner is None else inner
         self.audio_tower: Final = model.thinker.audio_tower if inner is None else model.thinker.model.audio_tower
         self.lm_head: Final = model.thinker.lm_head
+        with torch.inference_mode():
+            self.think_one: Final = OneToken(self.thinker, config.thinker_config.text_config)
         self.talker: Any = model.talker if model.has_talker else None
         self.code2wav: Any = model.code2wav if model.has_talker else None
         self.device: Final = self.lm_head.weight.device
@@ -62,6 +65,7 @@ class Parts:
         reserved = [code for code in range(vocabulary - RESERVED_CODES, vocabulary) if code != self.codec_eos_id]
         self.suppressed_codes = torch.tensor(reserved, device=self.device)
         with torch.inference_mode():
+            self.talk_one = OneToken(self.talker.model, config.text_config)
             self.predictor = CodePredictor(self.talker.code_predictor, self.talker.get_input_embeddings(), graphs=graphs)
             embeddings = self.embedded(self.tts_ids)[1]
             self.tts_bos, self.tts_eos, self.tts_pad = self.spoken_text(embeddings).chunk(3, dim=1)
@@ -110,6 +114,8 @@ class Parts:
 
     def talk(self, embeddings: Tensor, cache: Any) -> Tensor:
         """Run the talker. Its hidden state at the last position, [1, 1, hidden size]."""
+        if embeddings.shape[1] == 1:
+            return self.talk_one.step(embeddings, cache)
         start = int(cache.get_seq_length())
         positions = torch.arange(start, start + embeddings.shape[1], device=embeddings.device)[None]
         output = self.talker.model(inputs_embeds=embeddings, position_ids=positions, past_key_values=cache, use_cache=True)

@@ -1,10 +1,9 @@
 """The other codes of a frame: Qwen3-Omni's code predictor, written out for its one shape.
 
 For each frame of 80 ms a small decoder says 15 codes, one after the other: more passes through layers than thinker and
-talker need together, of one token each, so that a GPU waits for the next launch most of the time. All frames have the same
-shape, so the layers are written here as few, plain steps on buffers that stay, with the library's weights: queries, keys and
-values in one product, the two halves of the MLP in another. On a GPU a frame is one CUDA graph, checked against the plain
-steps before it is used. Codes equal those of the library (`test_qwen3_omni.py`).
+talker need together, of one token each (`qwen3_layers.py`). All frames have the same shape, so their keys and values lie in
+buffers that stay, and on a GPU a frame is one CUDA graph, checked against the plain steps before it is used. Codes equal
+those of the library (`test_qwen3_omni.py`).
 
     position   0                1        2        …   15
     reads      talker's state   code 1   code 2       code 15
@@ -19,8 +18,8 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from vivavoce.engines.qwen_omni.qwen3_layers import Attention, Mlp, Norm, signed
 from vivavoce.engines.qwen_omni.sampling import Sampling, choose
 
 logger = logging.getLogger(__name__)
@@ -38,16 +37,13 @@ class CodePredictor:
         self._first_embedding = first_embedding
         self._embeddings = list(predictor.model.codec_embedding)
         self._heads = list(predictor.lm_head)
-        self._norm = predictor.model.norm.weight
-        self._eps = float(config.rms_norm_eps)
+        self._norm = Norm(predictor.model.norm)
         self._groups = len(self._heads) + 1
         self._vocabulary = int(config.vocab_size)
         self._layers: Final = [_Layer(layer, config, self._groups) for layer in predictor.model.layers]
         places = torch.arange(self._groups, device=weight.device)[None]
         cos, sin = predictor.model.rotary_emb(weight[:1, None], places)
-        half = sin.shape[-1] // 2
-        self._cos = cos[0, :, None]
-        self._sin = torch.cat((-sin[0, :, None, :half], sin[0, :, None, half:]), dim=-1)
+        self._cos, self._sin = cos[0, :, None], signed(sin)[0, :, None]
         self._graphs: dict[Sampling, _Graph] | None = {} if graphs and weight.is_cuda else None
 
     def frame(self, hidden: Tensor, code: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
@@ -88,7 +84,7 @@ class CodePredictor:
             end = start + state.shape[1]
             for layer in self._layers:
                 state = layer.step(state, start, self._cos[start:end], self._sin[start:end])
-            last = functional.rms_norm(state[:, -1], self._norm.shape, self._norm, self._eps)
+            last = self._norm(state[:, -1])
             codes.append(choose(self._heads[group](last), sampling, race=race[group : group + 1]))
             state, start = self._embeddings[group](codes[-1]), end
             total = total + state
@@ -99,52 +95,22 @@ class _Layer:
     """One layer: attention over the frame so far, and an MLP."""
 
     def __init__(self, layer: Any, config: Any, positions: int) -> None:
-        attention, mlp = layer.self_attn, layer.mlp
-        self._head_size = int(attention.head_dim)
-        self._queries, self._keys_count = int(config.num_attention_heads), int(config.num_key_value_heads)
-        self._scale = float(attention.scaling)
-        self._eps = float(config.rms_norm_eps)
-        joined = (attention.q_proj, attention.k_proj, attention.v_proj)
-        self._qkv = torch.cat([part.weight for part in joined])
-        self._qkv_bias = None if attention.q_proj.bias is None else torch.cat([part.bias for part in joined])
-        norms = (attention.q_norm.weight.expand(self._queries, -1), attention.k_norm.weight.expand(self._keys_count, -1))
-        self._qk_norm = torch.cat(norms)
-        self._out = attention.o_proj
-        self._before, self._between = layer.input_layernorm.weight, layer.post_attention_layernorm.weight
-        self._gate_up = torch.cat((mlp.gate_proj.weight, mlp.up_proj.weight))
-        self._down, self._activation = mlp.down_proj, mlp.act_fn
-        shape = (1, self._keys_count, positions, self._head_size)
-        self._keys, self._values = self._qkv.new_zeros(shape), self._qkv.new_zeros(shape)
+        self._before, self._between = Norm(layer.input_layernorm), Norm(layer.post_attention_layernorm)
+        self._attention, self._mlp = Attention(layer.self_attn, config), Mlp(layer.mlp)
+        shape = (1, int(config.num_key_value_heads), positions, int(layer.self_attn.head_dim))
+        self._keys, self._values = self._before.weight.new_zeros(shape), self._before.weight.new_zeros(shape)
 
     def step(self, state: Tensor, start: int, cos: Tensor, sin: Tensor) -> Tensor:
         """States [1, n, hidden size] of positions from `start` on, through the layer."""
-        state = state + self._attend(
-            functional.rms_norm(state, self._before.shape, self._before, self._eps), start, cos, sin
-        )
-        normal = functional.rms_norm(state, self._between.shape, self._between, self._eps)
-        gate, up = functional.linear(normal, self._gate_up).chunk(2, dim=-1)
-        down: Tensor = self._down(self._activation(gate) * up)
-        return state + down
+        end = start + state.shape[1]
 
-    def _attend(self, normal: Tensor, start: int, cos: Tensor, sin: Tensor) -> Tensor:
-        count, end = normal.shape[1], start + normal.shape[1]
-        heads = functional.linear(normal, self._qkv, self._qkv_bias).view(1, count, -1, self._head_size)
-        rotating = self._queries + self._keys_count
-        turned = functional.rms_norm(heads[:, :, :rotating], (self._head_size,), eps=self._eps) * self._qk_norm
-        turned = turned * cos + turned.roll(self._head_size // 2, -1) * sin
-        turned = turned.transpose(1, 2)
-        self._keys[:, :, start:end] = turned[:, self._queries :]
-        self._values[:, :, start:end] = heads[:, :, rotating:].transpose(1, 2)
-        attended = functional.scaled_dot_product_attention(
-            turned[:, : self._queries],
-            self._keys[:, :, :end],
-            self._values[:, :, :end],
-            is_causal=count > 1,
-            scale=self._scale,
-            enable_gqa=True,
-        )
-        out: Tensor = self._out(attended.transpose(1, 2).reshape(1, count, -1))
-        return out
+        def remember(keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+            self._keys[:, :, start:end] = keys
+            self._values[:, :, start:end] = values
+            return self._keys[:, :, :end], self._values[:, :, :end]
+
+        state = state + self._attention(self._before(state), cos, sin, remember)
+        return state + self._mlp(self._between(state))
 
 
 class _Graph:
