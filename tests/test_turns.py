@@ -185,6 +185,18 @@ def test_a_lull_is_told_once_a_silence_and_speech_after_it_too() -> None:
     ]
 
 
+def test_what_may_be_words_ends_a_lull_and_not_the_silence() -> None:
+    """Between the thresholds nothing is certain: a draft would miss a murmured word. One silence has one lull."""
+    edges = lulls([0.9] * 10 + [0.02] * 6 + [0.4] + [0.02] * 20, ServerVad())
+    assert edges[1:] == [
+        Lull(15 * WINDOW_SAMPLES),
+        Resumption(17 * WINDOW_SAMPLES),
+        End(10 * WINDOW_SAMPLES + ms_to_samples(500)),
+    ]
+    edges = lulls([0.9] * 10 + [0.02, 0.4, *[0.02] * 20], ServerVad())
+    assert [type(edge) for edge in edges] == [Onset, End]
+
+
 def test_a_silence_too_short_for_a_lull_is_no_edge() -> None:
     speech, breath = [0.9] * 10, [0.02] * 4
     assert [type(edge) for edge in lulls([*speech, *breath, *speech], ServerVad())] == [Onset]

@@ -18,10 +18,11 @@ from typing import Final
 
 from vivavoce.audio import ms_to_samples
 from vivavoce.engine_api import SpeechScore, TranscriptDone, TranscriptFailed, WordsHeard
+from vivavoce.protocol.config import TurnDetection
 from vivavoce.session.answering import Answering
 from vivavoce.session.listening import Listening
 from vivavoce.session.state import State
-from vivavoce.session.turns import ONSET_WINDOWS, WINDOW_SAMPLES, Edge, End, Onset, Resumption, is_speech
+from vivavoce.session.turns import ONSET_WINDOWS, WINDOW_SAMPLES, Edge, End, Onset, Resumption, is_silence, is_speech
 
 HUSH_SAMPLES: Final = ms_to_samples(200)
 """Silence after which an undecided speaker has said all."""
@@ -97,8 +98,8 @@ class Interrupting:
             self._listening.go_on(edge)
         if isinstance(edge, End):
             self.end(edge)
-        elif case.end is None:
-            self._count(case, is_speech(score.probability, self._state.turn_detection))
+        elif case.end is None and (vad := self._state.turn_detection) is not None:
+            self._count(case, score.probability, vad)
 
     def end(self, edge: End) -> None:
         """By silence or by a turn-end model's score, the turn would be over."""
@@ -144,15 +145,17 @@ class Interrupting:
 
     # --- steps ---
 
-    def _count(self, case: _Undecided, speech: bool) -> None:
-        if not speech:
+    def _count(self, case: _Undecided, probability: float, vad: TurnDetection) -> None:
+        if is_silence(probability, vad):
             case.silence_samples += WINDOW_SAMPLES
             if case.silence_samples >= HUSH_SAMPLES:
                 self._hush(case)
             return
+        # What was asked about was not all: the engine is told anew (`Listening.on_speech_score`), and asked again.
         case.silence_samples = 0
         case.asked = False
-        case.speech_samples += WINDOW_SAMPLES
+        if is_speech(probability, vad):
+            case.speech_samples += WINDOW_SAMPLES
         if case.speech_samples >= ms_to_samples(self._state.setup.confirm_barge_in_ms or 0):
             self._confirm(case)
 

@@ -39,7 +39,7 @@ from vivavoce.session.drafting import MOST_DRAFTED_SAMPLES, MOST_DRAFTS
 from vivavoce.session.input_audio import InputAudio
 from vivavoce.session.state import State
 from vivavoce.session.transcripts import Transcripts
-from vivavoce.session.turns import Edge, End, Lull, Onset, Pause, Resumption, TurnDetector, is_speech
+from vivavoce.session.turns import Edge, End, Lull, Onset, Pause, Resumption, TurnDetector, is_silence
 
 MIN_COMMIT_MS: Final = 100
 MAX_APPEND_BYTES: Final = 15 * 2**20
@@ -148,7 +148,7 @@ class Listening:
         lull_ms = setup.draft_after_ms if setup.capabilities.drafts else None
         edge = self._detector.score(score.end_samples, score.probability, vad, asks=asks, lull_ms=lull_ms)
         if self._detector.speaking and not isinstance(edge, Onset | Resumption):
-            if self._offered and is_speech(score.probability, vad):
+            if self._offered and not is_silence(score.probability, vad):
                 self._take_back()
             self._listen_until(score.end_samples)
         elif edge is None and not self.tentative:

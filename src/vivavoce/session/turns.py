@@ -60,7 +60,7 @@ class Lull(Struct, frozen=True):
 
 
 class Resumption(Struct, frozen=True):
-    """The lull was none: the speaker goes on, in the window that ends at `end_samples`."""
+    """The lull was none: the speaker goes on, or may go on, in the window that ends at `end_samples`."""
 
     end_samples: int
 
@@ -85,6 +85,10 @@ class TurnDetector:
         self._silence_samples: int | None = None
         self._asked = False
         self._lulled = False
+        """The silence had its lull."""
+        self._lull_is_open = False
+        self._murmured = False
+        """The silence is not beyond doubt: a score lay between the thresholds."""
 
     def reset(self, position_samples: int) -> None:
         """Forget the turn. Scores of audio before this position are stale from now on."""
@@ -140,13 +144,15 @@ class TurnDetector:
         self, end_samples: int, probability: float, vad: TurnDetection, asks: bool, lull_ms: int | None
     ) -> Edge | None:
         if probability >= _threshold(vad):
-            lulled = self._lulled
+            lull_is_open = self._lull_is_open
             self._break_silence()
-            return Resumption(end_samples) if lulled else None
+            return Resumption(end_samples) if lull_is_open else None
+        quiet = is_silence(probability, vad)
         if self._silence_samples is None:
-            if probability >= max(_threshold(vad) - HYSTERESIS, 0.01):
+            if not quiet:
                 return None
             self._silence_samples = end_samples - WINDOW_SAMPLES
+        self._murmured |= not quiet
         silence = end_samples - self._silence_samples
         wait = ms_to_samples(_wait_ms(vad, asks))
         if silence >= wait:
@@ -154,24 +160,38 @@ class TurnDetector:
         if asks and isinstance(vad, SemanticVad) and not self._asked and silence >= ms_to_samples(PAUSE_MS):
             self._asked = True
             return Pause(end_samples)
-        if lull_ms is not None and not self._lulled and silence >= ms_to_samples(lull_ms):
-            self._lulled = True
-            return Lull(end_samples)
-        return None
+        return self._lull(end_samples, silence, lull_ms)
+
+    def _lull(self, end_samples: int, silence: int, lull_ms: int | None) -> Edge | None:
+        """A lull where nothing was heard since the silence began; what is no silence beyond doubt ends it."""
+        if self._lull_is_open and self._murmured:
+            self._lull_is_open = False
+            return Resumption(end_samples)
+        if lull_ms is None or self._lulled or self._murmured or silence < ms_to_samples(lull_ms):
+            return None
+        self._lulled = self._lull_is_open = True
+        return Lull(end_samples)
 
     def _break_silence(self) -> None:
         self._silence_samples = None
         self._asked = False
         self._lulled = False
+        self._lull_is_open = False
+        self._murmured = False
 
     def _end(self, end_samples: int) -> End:
         self.reset(end_samples)
         return End(end_samples)
 
 
-def is_speech(probability: float, vad: TurnDetection | None) -> bool:
-    """Whether a window of this score is speech."""
-    return vad is not None and probability >= _threshold(vad)
+def is_silence(probability: float, vad: TurnDetection) -> bool:
+    """Whether a window of this score is silence beyond doubt."""
+    return probability < max(_threshold(vad) - HYSTERESIS, 0.01)
+
+
+def is_speech(probability: float, vad: TurnDetection) -> bool:
+    """Whether a window of this score is speech beyond doubt."""
+    return probability >= _threshold(vad)
 
 
 def _threshold(vad: TurnDetection) -> float:
