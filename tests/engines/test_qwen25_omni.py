@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from transformers import Qwen2_5OmniForConditionalGeneration, WhisperFeatureExtractor
+from transformers import DynamicCache, Qwen2_5OmniForConditionalGeneration, WhisperFeatureExtractor
 
 from tests.engines.tiny_models import qwen25_omni as tiny
 from tests.engines.tiny_models.qwen3_omni import CALL, LONG, WEATHER_TOOL
 from vivavoce.engines.qwen_omni import qwen25, qwen25_speech
+from vivavoce.engines.qwen_omni.caches import crop
 from vivavoce.engines.qwen_omni.family import AudioBlock, Conversation, Entry, LoadOptions, Manner, Step, positions_of
+from vivavoce.engines.qwen_omni.growing_cache import growing_cache
 from vivavoce.engines.qwen_omni.qwen25 import Qwen25
 from vivavoce.engines.qwen_omni.qwen25_chat import PERSONA, with_persona, with_tools
 from vivavoce.engines.qwen_omni.qwen25_mel import Flow
@@ -292,6 +294,22 @@ def test_settling_early_changes_nothing(family: Qwen25) -> None:
         conversation.extend(entries[start : start + 50])
         conversation.settle()
     assert Answered(family, conversation, SPOKEN).codes == answer_to(family, "one apple").codes
+
+
+def test_a_growing_cache_holds_what_a_dynamic_one_holds_and_stays_where_it_is() -> None:
+    growing, dynamic = growing_cache(), DynamicCache()
+    places = set()
+    for positions, cut in ((300, 0), (1, 0), (1, 40), (7, 0), (100, 409), (1, 0)):
+        keys, values = torch.randn(2, 1, 2, positions, 4)
+        for layer in (0, 1):
+            held = growing.update(keys, values + layer, layer)
+            for mine, theirs in zip(held, dynamic.update(keys, values + layer, layer), strict=True):
+                torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
+        places.add(held[0].data_ptr())
+        crop(growing, growing.get_seq_length() - cut)
+        crop(dynamic, dynamic.get_seq_length() - cut)
+    assert growing.get_seq_length() == dynamic.get_seq_length() == 1
+    assert len(places) == 1
 
 
 # --- tools ---

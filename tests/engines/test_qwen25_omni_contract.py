@@ -10,7 +10,9 @@ from tests.engines.contract import CHECKS, Answer, Probe, Subject, request
 from tests.engines.tiny_models import qwen25_omni as tiny
 from tests.engines.tiny_models.qwen3_omni import LONG
 from vivavoce.engine_api import Engine, EngineEvent, GenerationDone, OutputAudio, OutputTranscript, StopGenerating
+from vivavoce.engines.qwen_omni import qwen25
 from vivavoce.engines.qwen_omni.engine import QwenOmni
+from vivavoce.engines.qwen_omni.qwen25_mel import Flow
 from vivavoce.protocol.errors import EngineError
 
 OPTIONS = {"device": "cpu", "threads": 1, "temperature": 0, "greedy_speech": True, "hurry": False}
@@ -26,8 +28,9 @@ SUBJECT = Subject(
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[tuple[asyncio.Runner, Engine]]:
-    """One loop and one engine for the module: loading takes longer than a check."""
-    with asyncio.Runner() as runner:
+    """One loop and one engine for the module. Its speech is solved in two steps instead of nine: how it sounds is not asked."""
+    with asyncio.Runner() as runner, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(qwen25, "Flow", lambda: Flow(steps=3))
         engine = SUBJECT.make()
         runner.run(engine.start())
         yield runner, engine

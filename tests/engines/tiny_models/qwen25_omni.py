@@ -149,7 +149,12 @@ def _config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5OmniConfig:
         "enc_se_channels": 8,
         "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0},
     }
-    vocoder = {"mel_dim": 16, "upsample_initial_channel": 64}
+    vocoder = {
+        "mel_dim": 16,
+        "upsample_initial_channel": 64,
+        "resblock_kernel_sizes": [3, 11],
+        "resblock_dilation_sizes": [[1, 3, 5], [1, 3, 5]],
+    }
     return Qwen2_5OmniConfig(
         thinker_config=thinker,
         talker_config=talker,

@@ -17,8 +17,8 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor
 
-from vivavoce.engines.qwen_omni.caches import new_cache
 from vivavoce.engines.qwen_omni.family import AudioBlock, Entry
+from vivavoce.engines.qwen_omni.growing_cache import growing_cache
 from vivavoce.engines.qwen_omni.sampling import Sampling, choose
 
 TALKER_SAMPLING: Final = Sampling(temperature=0.9, top_k=40, top_p=0.8, repetition_penalty=1.05)
@@ -45,7 +45,7 @@ class Thinker:
 
     def new_cache(self) -> Any:
         """An empty KV cache."""
-        return new_cache(self._text.config)
+        return growing_cache()
 
     def embed(self, tokens: Sequence[int]) -> Tensor:
         """Embeddings `[1, tokens, hidden]`."""
@@ -94,7 +94,7 @@ class Talker:
 
     def new_cache(self) -> Any:
         """An empty KV cache."""
-        return new_cache(self._model.model.config)
+        return growing_cache()
 
     def opening(self, voice_token: Tensor, first: Tensor) -> Tensor:
         """The inputs after the prompt, up to the first code: the voice's token, and the reply's first one as it is told."""
