@@ -28,7 +28,7 @@ SUBJECT = Subject(
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[tuple[asyncio.Runner, Engine]]:
-    """One loop and one engine for the module. Its speech is solved in two steps instead of nine: how it sounds is not asked."""
+    """One loop and one engine for the module. Its speech is solved in two steps instead of nine: nobody listens to it."""
     with asyncio.Runner() as runner, pytest.MonkeyPatch.context() as patch:
         patch.setattr(qwen25, "Flow", lambda: Flow(steps=3))
         engine = SUBJECT.make()
