@@ -118,15 +118,17 @@ class _Graph:
 
     def __init__(self, work: Work, *inputs: Tensor) -> None:
         self._inputs = [one.clone() for one in inputs]
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(3):
-                work(*self._inputs)
-        torch.cuda.current_stream().wait_stream(side)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            self._codes, self._total = work(*self._inputs)
+        with torch.cuda.device(inputs[0].device):
+            side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):  # libraries set themselves up at the first runs, which may not be recorded
+                for _ in range(3):
+                    work(*self._inputs)
+            torch.cuda.current_stream().wait_stream(side)
+            # Other threads (a transcriber's, say) may use the GPU meanwhile.
+            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+                self._codes, self._total = work(*self._inputs)
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Run it. What it returns is the caller's: the next run writes over its own."""
