@@ -97,7 +97,11 @@ class Talker:
         return growing_cache()
 
     def opening(self, voice_token: Tensor, first: Tensor) -> Tensor:
-        """The inputs after the prompt, up to the first code: the voice's token, and the reply's first one as it is told."""
+        """The inputs after the prompt, up to the first code: the voice's token, and the reply's first one as it is told.
+
+        Both with the codec token that stands at their place in training. `generate()` of transformers 5.17 adds these where
+        it gives the talker a mask; that of 5.23 drops a mask of ones before, and begins without them.
+        """
         return torch.cat([voice_token + self._code(self._pad), first + self._code(self._bos)], dim=1)
 
     def following(self, code: int, told: Tensor) -> Tensor:
