@@ -113,94 +113,84 @@ def _tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
+_ROPE = {"rope_type": "default", "rope_theta": 1_000_000.0, "mrope_section": [4, 2, 2], "mrope_interleaved": True}
+_LAYERS = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "intermediate_size": 64}
+_EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "rope_parameters": _ROPE}
+_HEARING = {
+    "num_mel_bins": MEL_BINS,
+    "d_model": 32,
+    "encoder_layers": 2,
+    "encoder_attention_heads": 2,
+    "encoder_ffn_dim": 64,
+    "downsample_hidden_size": 8,
+    "output_dim": HIDDEN,
+}
+_SEEING = {
+    "depth": 1,
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_heads": 2,
+    "out_hidden_size": HIDDEN,
+    "num_position_embeddings": 16,
+    "deepstack_visual_indexes": [0],
+    "patch_size": 2,
+}
+_TALKER = {
+    "text_config": {
+        **_LAYERS,
+        **_EXPERTS,
+        "vocab_size": TALKER_VOCABULARY,
+        "hidden_size": TALKER_HIDDEN,
+        "num_hidden_layers": 2,
+        "shared_expert_intermediate_size": 32,
+    },
+    "code_predictor_config": {
+        **_LAYERS,
+        "vocab_size": CODEBOOK,
+        "hidden_size": TALKER_HIDDEN,
+        "num_hidden_layers": 1,
+        "num_code_groups": CODE_GROUPS,
+    },
+    "num_code_groups": CODE_GROUPS,
+    "thinker_hidden_size": HIDDEN,
+    "accept_hidden_layer": 2,
+    "codec_eos_token_id": CODEC_EOS,
+    "codec_nothink_id": 1031,
+    "codec_think_bos_id": 1032,
+    "codec_think_eos_id": 1033,
+    "codec_pad_id": CODEC_PAD,
+    "codec_bos_id": CODEC_BOS,
+    "speaker_id": {"ethan": 1040, "chelsie": 1041, "aiden": 1042},
+    "spatial_merge_size": 2,
+}
+_VOCODER = {
+    "codebook_size": CODEBOOK,
+    "hidden_size": 32,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_quantizers": CODE_GROUPS,
+    "decoder_dim": 32,
+}
+
+
 def _config(tokenizer: PreTrainedTokenizerFast) -> Qwen3OmniMoeConfig:
     ids = {token: tokenizer.convert_tokens_to_ids(token) for token in [*SPECIAL, "system", "user", "assistant"]}
-    rope = {"rope_type": "default", "rope_theta": 1_000_000.0, "mrope_section": [4, 2, 2], "mrope_interleaved": True}
-    layers = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16}
-    experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
     media = {f"{kind}_token_id": ids[f"<|{kind}_pad|>"] for kind in ("audio", "image", "video")}
+    media |= {f"{kind}_start_token_id": ids[f"<|{kind}_start|>"] for kind in ("audio", "vision")}
+    words = {"vocab_size": len(tokenizer), "hidden_size": HIDDEN, "num_hidden_layers": 3}
     thinker = {
-        "audio_config": {
-            "num_mel_bins": MEL_BINS,
-            "d_model": 32,
-            "encoder_layers": 2,
-            "encoder_attention_heads": 2,
-            "encoder_ffn_dim": 64,
-            "downsample_hidden_size": 8,
-            "output_dim": HIDDEN,
-        },
-        "vision_config": {
-            "depth": 1,
-            "hidden_size": 16,
-            "intermediate_size": 16,
-            "num_heads": 2,
-            "out_hidden_size": HIDDEN,
-            "num_position_embeddings": 16,
-            "deepstack_visual_indexes": [0],
-            "patch_size": 2,
-        },
-        "text_config": {
-            **layers,
-            **experts,
-            "vocab_size": len(tokenizer),
-            "hidden_size": HIDDEN,
-            "intermediate_size": 64,
-            "num_hidden_layers": 3,
-            "rope_parameters": rope,
-        },
-        **media,
-        "audio_start_token_id": ids["<|audio_start|>"],
-        "vision_start_token_id": ids["<|vision_start|>"],
+        "audio_config": _HEARING,
+        "vision_config": _SEEING,
+        "text_config": {**_LAYERS, **_EXPERTS, **words},
         "user_token_id": ids["user"],
-    }
-    talker = {
-        "text_config": {
-            **layers,
-            **experts,
-            "vocab_size": TALKER_VOCABULARY,
-            "hidden_size": TALKER_HIDDEN,
-            "intermediate_size": 64,
-            "num_hidden_layers": 2,
-            "shared_expert_intermediate_size": 32,
-            "rope_parameters": rope,
-        },
-        "code_predictor_config": {
-            **layers,
-            "vocab_size": CODEBOOK,
-            "hidden_size": TALKER_HIDDEN,
-            "intermediate_size": 64,
-            "num_hidden_layers": 1,
-            "num_code_groups": CODE_GROUPS,
-        },
-        "num_code_groups": CODE_GROUPS,
-        "thinker_hidden_size": HIDDEN,
-        "accept_hidden_layer": 2,
-        "codec_eos_token_id": CODEC_EOS,
-        "codec_nothink_id": 1031,
-        "codec_think_bos_id": 1032,
-        "codec_think_eos_id": 1033,
-        "codec_pad_id": CODEC_PAD,
-        "codec_bos_id": CODEC_BOS,
         **media,
-        "audio_start_token_id": ids["<|audio_start|>"],
-        "vision_start_token_id": ids["<|vision_start|>"],
-        "speaker_id": {"ethan": 1040, "chelsie": 1041, "aiden": 1042},
-        "spatial_merge_size": 2,
-    }
-    vocoder = {
-        "codebook_size": CODEBOOK,
-        "hidden_size": 32,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 2,
-        "intermediate_size": 32,
-        "num_hidden_layers": 2,
-        "num_quantizers": CODE_GROUPS,
-        "decoder_dim": 32,
     }
     return Qwen3OmniMoeConfig(
         thinker_config=thinker,
-        talker_config=talker,
-        code2wav_config=vocoder,
+        talker_config={**_TALKER, **media},
+        code2wav_config=_VOCODER,
         im_start_token_id=ids["<|im_start|>"],
         im_end_token_id=ids["<|im_end|>"],
         tts_pad_token_id=ids["<tts_pad>"],
