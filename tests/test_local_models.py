@@ -104,5 +104,5 @@ def test_the_list_of_engines_ends_with_it(monkeypatch: pytest.MonkeyPatch, capsy
         monkeypatch.setattr(look, "__defaults__", ([place],))
         assert main(["engines"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert any(line.startswith("  openai_transcriptions  ") for line in lines)
+    assert any(line.startswith("  openai_transcriptions ") for line in lines)
     assert lines[-1].startswith(f"Ollama is on 127.0.0.1:{place.port} (qwen3:4b). To talk to it: vivavoce serve")
