@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from transformers import DynamicCache
+from transformers import Cache
 
 
-def new_cache(config: Any) -> DynamicCache:
-    """An empty cache for a decoder of this configuration."""
-    return DynamicCache(config=config)
-
-
-def crop(cache: DynamicCache, positions: int) -> None:
+def crop(cache: Cache, positions: int) -> None:
     """Keep the first so many positions.
 
     `Cache.crop` means "keep so many" up to release 5.17 and "remove so many" from 5.18 on, where a negative number means

@@ -20,8 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vivavoce.engines.qwen_omni.caches import crop, new_cache
+from vivavoce.engines.qwen_omni.caches import crop
 from vivavoce.engines.qwen_omni.family import Answer, Entry, Manner, positions_of
+from vivavoce.engines.qwen_omni.growing_cache import growing_cache
 from vivavoce.engines.qwen_omni.qwen3_answer import Qwen3Answer
 from vivavoce.engines.qwen_omni.qwen3_parts import Parts
 
@@ -31,7 +32,7 @@ class Qwen3Conversation:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._cache = new_cache(parts.thinker.config)
+        self._cache = growing_cache()
         self._scores: Tensor | None = None
         self._turns = UserTurns(parts)
         self.entries: list[Entry] = []
@@ -79,7 +80,7 @@ class Qwen3Conversation:
     def close(self) -> None:
         """Free the caches."""
         self.crop(0)
-        self._cache = new_cache(self._parts.thinker.config)
+        self._cache = growing_cache()
         self._turns = UserTurns(self._parts)
 
     def _think(self, embeddings: Tensor) -> Tensor:
@@ -99,7 +100,7 @@ class UserTurns:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._cache = new_cache(parts.talker.config.text_config) if parts.talker is not None else None
+        self._cache = growing_cache() if parts.talker is not None else None
         self._heard = 0
         """Positions in the cache."""
         self._waiting: list[Tensor] = []
