@@ -34,8 +34,6 @@ from vivavoce.engine_api import (
     Listen,
     StopListening,
     Transcribe,
-    TranscriptDelta,
-    TranscriptDone,
     WordsHeard,
 )
 from vivavoce.engines import directions
@@ -187,16 +185,9 @@ class CascadeSession:
     async def _transcribe(self, request: Transcribe) -> AsyncIterator[Words]:
         self._hints = msgspec.structs.replace(self._hints, language=request.language, prompt=request.prompt)
         hearing = self._heard((request.item_id, 0), request.audio, request.format)
-        sent = ""
-        async with closing(hearing.deltas()) as deltas:
-            async for delta in deltas:
-                sent += delta.text
-                yield TranscriptDelta(request.item_id, delta.text, delta.logprobs if request.logprobs else ())
-        whole = await hearing.transcript()
-        logprobs = whole.logprobs if request.logprobs else ()
-        if whole.text.startswith(sent) and len(whole.text) > len(sent):
-            yield TranscriptDelta(request.item_id, whole.text[len(sent) :], () if sent else logprobs)
-        yield TranscriptDone(request.item_id, whole.text, logprobs)
+        async with closing(hearing.told(request)) as words:
+            async for more in words:
+                yield more
 
     # --- answering ---
 

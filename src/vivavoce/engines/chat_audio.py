@@ -25,7 +25,7 @@ from vivavoce.engines.audio_messages import AudioId, Hearing, audio_messages, is
 from vivavoce.engines.chat_audio_servers import SERVERS, ServerName, TokensField
 from vivavoce.engines.chat_messages import call_id, tools
 from vivavoce.engines.parts import ChatDone, ChatEvent, TextDelta, ToolCallArguments, ToolCallStarted
-from vivavoce.engines.side_transcriber import found, transcribed
+from vivavoce.engines.side_transcripts import SideTranscripts, transcriber_of
 from vivavoce.engines.spoken_answer import SpokenAnswer
 from vivavoce.engines.streaming import GenerationEvent, StreamingSession, Words, closing
 from vivavoce.engines.upstream import ModelCard, Reply, Upstream, UpstreamOptions
@@ -87,7 +87,7 @@ class ChatAudio:
         side = given.pop(transcriber, {}) if isinstance(transcriber, str) else {}
         self.options: Final = _options(given)
         self.server: Final = SERVERS[self.options.server]
-        self.transcriber: Final = found(self.options.transcriber, side)
+        self.transcriber: Final = transcriber_of("chat_audio", self.options.transcriber, side)
         self.upstream: Final = Upstream(_NAME, "The speech model's server", self.options, _LONGEST_EVENT_BYTES)
         self.model = self.options.model or self.server.model
         self.capabilities = self._capabilities(self.options.context_tokens or 128_000)
@@ -191,7 +191,7 @@ class _Conversation:
     async def transcribe(self, request: Transcribe) -> AsyncIterator[Words]:
         """The user's words, beside everything else. Raises `EngineError`."""
         if self._engine.transcriber is not None:
-            async with closing(transcribed(self._engine.transcriber, request)) as words:
+            async with closing(SideTranscripts(self._engine.transcriber).transcribe(request)) as words:
                 async for more in words:
                     yield more
 

@@ -14,7 +14,9 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
+from vivavoce.engine_api import Transcribe, TranscriptDelta, TranscriptDone
 from vivavoce.engines.parts import Hints, Recognition, Transcriber, Transcript
+from vivavoce.engines.streaming import Words, closing
 from vivavoce.protocol.errors import EngineError
 from vivavoce.protocol.objects import AudioFormat
 
@@ -103,6 +105,19 @@ class Hearing:
         if isinstance(outcome, EngineError):
             raise EngineError(outcome.code, outcome.message)
         return outcome
+
+    async def told(self, request: Transcribe) -> AsyncIterator[Words]:
+        """The answer to `Transcribe`: words as they settle, then all of them. Raises `EngineError`."""
+        sent = ""
+        async with closing(self.deltas()) as deltas:
+            async for delta in deltas:
+                sent += delta.text
+                yield TranscriptDelta(request.item_id, delta.text, delta.logprobs if request.logprobs else ())
+        whole = await self.transcript()
+        logprobs = whole.logprobs if request.logprobs else ()
+        if whole.text.startswith(sent) and len(whole.text) > len(sent):
+            yield TranscriptDelta(request.item_id, whole.text[len(sent) :], () if sent else logprobs)
+        yield TranscriptDone(request.item_id, whole.text, logprobs)
 
     def cancel(self) -> None:
         """Nobody wants the words. Whoever waits for them gets none."""
