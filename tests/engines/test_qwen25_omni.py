@@ -1,139 +1,53 @@
-"""Qwen2.5-Omni against the `generate` of transformers, on a tiny model: the same text, the same codes, the same sound."""
+"""Qwen2.5-Omni against the `generate` of transformers, on a tiny model: the same text, the same codes, turn after turn."""
 
-import wave
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
-from transformers import DynamicCache, Qwen2_5OmniForConditionalGeneration, WhisperFeatureExtractor
+from transformers import DynamicCache
 
+from tests.engines.qwen25_scene import (
+    FIRST_CHUNK_STEPS,
+    SPOKEN,
+    Answered,
+    Reference,
+    answer_to,
+    ask,
+    entries_of,
+    hear,
+    mel_extractor,
+    reference_model,
+    tiny_family,
+    voice,
+)
 from tests.engines.tiny_models import qwen25_omni as tiny
 from tests.engines.tiny_models.qwen3_omni import CALL, LONG, WEATHER_TOOL
-from vivavoce.engines.qwen_omni import qwen25, qwen25_speech
+from vivavoce.engines.qwen_omni import qwen25
 from vivavoce.engines.qwen_omni.caches import crop
-from vivavoce.engines.qwen_omni.family import AudioBlock, Conversation, Entry, LoadOptions, Manner, Step, positions_of
+from vivavoce.engines.qwen_omni.family import LoadOptions, Manner, Step
 from vivavoce.engines.qwen_omni.growing_cache import growing_cache
 from vivavoce.engines.qwen_omni.qwen25 import Qwen25
 from vivavoce.engines.qwen_omni.qwen25_chat import PERSONA, with_persona, with_tools
-from vivavoce.engines.qwen_omni.qwen25_mel import Flow
-from vivavoce.engines.qwen_omni.qwen25_speech import CHUNK_BLOCKS, Speech
 from vivavoce.protocol.errors import EngineError
 
-Samples = NDArray[np.float32]
-SPOKEN = Manner(voice="ethan", greedy_speech=True)
 WRITTEN = Manner()
-FIRST_CHUNK_STEPS = 24 + 9
-"""Codes of two blocks, and the Runge-Kutta steps of a solution."""
-BLOCK_SAMPLES = 32_000
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny models are slower on several."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
 def family() -> Qwen25:
-    return qwen25.load(tiny.folder(), LoadOptions())
+    return tiny_family()
 
 
 @pytest.fixture(scope="module")
 def model() -> Any:
-    """The reference."""
-    return tiny.as_published(Qwen2_5OmniForConditionalGeneration.from_pretrained(tiny.folder()).eval())
+    return reference_model()
 
 
 @pytest.fixture(scope="module")
 def extractor() -> Any:
-    return WhisperFeatureExtractor.from_pretrained(tiny.folder())
-
-
-def voice(name: str = "hello-world") -> Samples:
-    """A recorded voice at 16,000 Hz."""
-    with wave.open(str(Path(__file__).parents[3] / "shared" / "audio" / f"{name}.wav")) as file:
-        rate = file.getframerate()
-        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32) / 32_768
-    times = np.arange(int(samples.size * 16_000 / rate)) * rate / 16_000
-    return np.interp(times, np.arange(samples.size), samples).astype(np.float32)
-
-
-def hear(family: Qwen25, samples: Samples) -> list[AudioBlock]:
-    ear = family.ear()
-    ear.feed(samples)
-    while ear.encode(final=True):
-        pass
-    return list(ear.blocks)
-
-
-def entries_of(family: Qwen25, text: str, heard: Sequence[Sequence[AudioBlock]] = ()) -> list[Entry]:
-    """A rendered prompt, the blocks of each stretch of speech in place of its token."""
-    first, *others = text.split(family.audio_token)
-    entries: list[Entry] = list(family.encode(first))
-    for blocks, rest in zip(heard, others, strict=True):
-        entries += [*blocks, *family.encode(rest)]
-    return entries
-
-
-def ask(family: Qwen25, words: str) -> list[Entry]:
-    return entries_of(family, family.render([{"role": "user", "content": words}], [], answer=True))
-
-
-class Answered:
-    """An answer to its end."""
-
-    def __init__(self, family: Qwen25, conversation: Conversation, manner: Manner) -> None:
-        answer = conversation.answer(manner)
-        self.steps: list[Step] = []
-        self.codes: list[int] = []
-        while not self.steps or not self.steps[-1].done:
-            self.steps.append(answer.step())
-            if answer._speaking is not None:  # type: ignore[attr-defined]
-                self.codes = answer._speaking._speech.codes  # type: ignore[attr-defined]
-        answer.close()
-        self.tokens = [step.token for step in self.steps if step.token is not None]
-        self.text = family.decode(self.tokens)
-        self.pcm = b"".join(step.pcm for step in self.steps)
-
-
-def answer_to(family: Qwen25, words: str, manner: Manner = SPOKEN) -> Answered:
-    conversation = family.open()
-    conversation.extend(ask(family, words))
-    return Answered(family, conversation, manner)
-
-
-class Reference:
-    """What `generate` makes of a whole conversation."""
-
-    def __init__(self, model: Any, family: Qwen25, extractor: Any, text: str, speeches: Sequence[Samples]) -> None:
-        mels = [
-            extractor(speech, sampling_rate=16_000, return_attention_mask=True, return_tensors="pt") for speech in speeches
-        ]
-        for mel in mels:
-            frames = int(mel.attention_mask.sum())
-            text = text.replace(family.audio_token, "§" * (((frames - 1) // 2 + 1 - 2) // 2 + 1), 1)
-        ids = torch.tensor([family.encode(text.replace("§", family.audio_token))])
-        inputs = {
-            "input_features": torch.cat([mel.input_features for mel in mels]),
-            "feature_attention_mask": torch.cat([mel.attention_mask for mel in mels]),
-        }
-        self.codes: list[int] = []
-        decode = model.token2wav.forward
-        model.token2wav.forward = lambda codes, **given: self.codes.extend(codes[0].tolist()) or decode(codes, **given)
-        try:
-            said, self.wave = model.generate(
-                ids, attention_mask=torch.ones_like(ids), speaker="Ethan", **inputs, **tiny.greedy(model)
-            )
-        finally:
-            model.token2wav.forward = decode
-        self.tokens = said[0, ids.shape[1] :].tolist()
+    return mel_extractor()
 
 
 # --- text and codes ---
@@ -169,36 +83,6 @@ def test_the_first_samples_leave_after_a_constant_number_of_steps(family: Qwen25
     assert len(long.steps[first - 1].pcm) == 2 * 12 * family.frame_samples
     assert sum(bool(step.pcm) for step in long.steps) > 1
     assert len(short.pcm) == 2 * len(short.codes) * family.frame_samples
-
-
-def chunk_codes(speech: Speech, hurry_at: int = -1) -> list[int]:
-    """After how many of 60 codes a chunk is full."""
-    full = []
-    for number in range(1, 61):
-        speech.add(number % 7, hurry=number == hurry_at)
-        if speech.is_decoding:
-            full.append(number)
-        while speech.is_decoding:
-            speech.decode()
-    return full
-
-
-def test_in_a_hurry_half_a_chunk_is_enough(family: Qwen25) -> None:
-    assert CHUNK_BLOCKS[:4] == (1, 1, 2, 4)
-    with torch.inference_mode():
-        assert chunk_codes(family.speech(family.voice("ethan"))) == [24, 36, 60]
-        assert chunk_codes(family.speech(family.voice("ethan")), hurry_at=48) == [24, 36, 48]
-        assert chunk_codes(family.speech(family.voice("ethan")), hurry_at=47) == [24, 36, 60]
-
-
-def test_a_chunk_is_decoded_in_steps_beside_those_of_others(family: Qwen25) -> None:
-    conversation = family.open()
-    conversation.extend(ask(family, LONG))
-    answer = conversation.answer(SPOKEN)
-    steps = [answer.step() for _ in range(FIRST_CHUNK_STEPS)]
-    assert [step.token is None for step in steps] == [False] * 24 + [True] * 9
-    assert [bool(step.pcm) for step in steps] == [False] * 32 + [True]
-    answer.close()
 
 
 def test_two_conversations_at_once_say_what_each_says_alone(family: Qwen25) -> None:
@@ -357,159 +241,6 @@ def test_tools_calls_and_results_are_written_out() -> None:
     written = '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>'
     assert assistant == {"role": "assistant", "content": f"Wait.\n{written}\n{written}"}
     assert result == {"role": "user", "content": "<tool_response>\n2\n</tool_response>"}
-
-
-# --- hearing ---
-
-
-def whole_features(model: Any, extractor: Any, samples: Samples) -> Any:
-    mel = extractor(samples, sampling_rate=16_000, return_attention_mask=True, return_tensors="pt")
-    with torch.inference_mode():
-        return model.thinker.get_audio_features(mel.input_features, mel.attention_mask).last_hidden_state
-
-
-def joined(blocks: Sequence[AudioBlock]) -> Any:
-    return torch.cat([block.features for block in blocks])
-
-
-def noise(samples: int, loudness: float = 0.1) -> Samples:
-    drawn = np.random.default_rng(samples).standard_normal(samples) * loudness
-    return drawn.astype(np.float32)
-
-
-LENGTHS = [1, 159, 321, 640, 16_000, BLOCK_SAMPLES - 1, BLOCK_SAMPLES, BLOCK_SAMPLES + 39, BLOCK_SAMPLES + 41, 100_003]
-
-
-@pytest.mark.parametrize("length", LENGTHS)
-def test_blocks_equal_the_whole_encode(family: Qwen25, model: Any, extractor: Any, length: int) -> None:
-    samples = noise(length)
-    blocks = hear(family, samples)
-    whole = whole_features(model, extractor, samples) if length > 320 else torch.zeros(0, tiny.HIDDEN)
-    assert positions_of(blocks) == len(whole)
-    if blocks:
-        torch.testing.assert_close(joined(blocks), whole, atol=1e-4, rtol=1e-4)
-
-
-def test_a_block_is_encoded_while_the_user_speaks(family: Qwen25) -> None:
-    ear = family.ear()
-    samples = noise(5 * BLOCK_SAMPLES // 2)
-    encoded = []
-    for start in range(0, len(samples), 1_600):
-        ear.feed(samples[start : start + 1_600])
-        assert not ear.encode()
-        encoded.append(len(ear.blocks))
-    # The block's last frame hears 2.5 ms of the next one.
-    assert (encoded.index(1), encoded.index(2)) == (20, 40)
-    early = list(ear.blocks)
-    assert not ear.encode(final=True)
-    assert list(ear.blocks[:2]) == early
-    assert [block.positions for block in ear.blocks] == [50, 50, 25]
-
-
-def test_a_louder_moment_encodes_again_what_lies_below_the_new_floor(family: Qwen25, model: Any, extractor: Any) -> None:
-    quiet, clear, loud = np.zeros(BLOCK_SAMPLES, np.float32), noise(BLOCK_SAMPLES, 0.01), noise(BLOCK_SAMPLES, 0.5)
-    quiet[:100] = 1e-4
-    ear = family.ear()
-    ear.feed(np.concatenate([quiet, clear]))
-    while ear.encode():
-        pass
-    [before] = ear.blocks
-    ear.feed(loud)
-    while ear.encode(final=True):
-        pass
-    assert before is not ear.blocks[0]
-    whole = whole_features(model, extractor, np.concatenate([quiet, clear, loud]))
-    torch.testing.assert_close(joined(ear.blocks), whole, atol=1e-4, rtol=1e-4)
-
-
-def test_where_nothing_lies_below_the_new_floor_blocks_stay(family: Qwen25) -> None:
-    ear = family.ear()
-    ear.feed(noise(BLOCK_SAMPLES + 100, 0.05))
-    assert not ear.encode()
-    [before] = ear.blocks
-    ear.feed(noise(BLOCK_SAMPLES, 0.5))
-    while ear.encode(final=True):
-        pass
-    assert ear.blocks[0] is before
-
-
-# --- sound ---
-
-
-def sound(speech: Speech) -> bytes:
-    """What waits to be decoded."""
-    pcm = b""
-    while speech.is_decoding:
-        pcm += speech.decode()
-    return pcm
-
-
-def decode_whole(family: Qwen25, codes: list[int]) -> NDArray[np.int16]:
-    speech = Speech(family._token2wav, family.voice("ethan"), Flow())
-    speech.codes = codes
-    with torch.inference_mode():
-        speech.finish()
-        return np.frombuffer(sound(speech), np.int16)
-
-
-def decode_in_chunks(family: Qwen25, codes: list[int]) -> NDArray[np.int16]:
-    speech = family.speech(family.voice("ethan"))
-    pcm = b""
-    with torch.inference_mode():
-        for code in codes:
-            speech.add(code)
-            pcm += sound(speech)
-        speech.finish()
-        return np.frombuffer(pcm + sound(speech), np.int16)
-
-
-def some_codes(length: int) -> list[int]:
-    return np.random.default_rng(3).integers(0, tiny.CODES, length).tolist()
-
-
-def error(chunks: NDArray[np.int16], whole: NDArray[np.int16]) -> float:
-    """RMS of the difference, in parts of the whole's."""
-    return float(np.std(chunks.astype(float) - whole) / np.std(whole.astype(float)))
-
-
-def test_a_whole_decode_equals_the_published_one(family: Qwen25, model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    codes = some_codes(30)
-    drawn = torch.randn(1, 60, 16, generator=torch.Generator().manual_seed(0))
-    speaker = model.speaker_map["Ethan"]
-    with monkeypatch.context() as patch, torch.inference_mode():
-        patch.setattr(torch, "randn", lambda *_, **__: drawn)
-        published = model.token2wav(torch.tensor([codes]), speaker["cond"], speaker["ref_mel"])
-    assert error(decode_whole(family, codes), (published.numpy() * 32_767)) < 1e-3
-
-
-@pytest.fixture
-def nothing_ahead(family: Qwen25) -> Iterator[None]:
-    """The flow-matching model with no layer that looks ahead."""
-    layers = family._token2wav.code2wav_dit_model.transformer_blocks
-    before = [layer.look_ahead_block for layer in layers]
-    for layer in layers:
-        layer.look_ahead_block = 0
-    yield
-    for layer, blocks in zip(layers, before, strict=True):
-        layer.look_ahead_block = blocks
-
-
-def test_chunks_equal_the_whole_decode_where_no_layer_looks_ahead(family: Qwen25, nothing_ahead: None) -> None:
-    codes = some_codes(70)
-    chunks, whole = decode_in_chunks(family, codes), decode_whole(family, codes)
-    assert len(chunks) == len(whole) == 70 * family.frame_samples
-    assert error(chunks, whole) < 1e-3
-
-
-def test_where_one_looks_ahead_each_block_ahead_brings_them_nearer(family: Qwen25, monkeypatch: pytest.MonkeyPatch) -> None:
-    codes = some_codes(70)
-    whole = decode_whole(family, codes)
-    errors = []
-    for ahead in (0, 1, 2):
-        monkeypatch.setattr(qwen25_speech, "AHEAD_BLOCKS", ahead)
-        errors.append(error(decode_in_chunks(family, codes), whole))
-    assert errors[0] > 2 * errors[1] > 4 * errors[2] > 0
-    assert errors[1] < 0.05
 
 
 # --- loading ---
