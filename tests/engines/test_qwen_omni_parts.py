@@ -3,11 +3,13 @@
 import threading
 from collections.abc import Sequence
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 
 from vivavoce.audio import SAMPLE_HZ
 from vivavoce.engine_api import FunctionCallArguments, FunctionCallStarted, Generate
+from vivavoce.engines.qwen_omni.engine import planned
 from vivavoce.engines.qwen_omni.family import AudioBlock, common_prefix, positions_of
 from vivavoce.engines.qwen_omni.inference_thread import InferenceThread, Steps
 from vivavoce.engines.qwen_omni.marks import SAMPLES_PER_CHARACTER, GrowingMarks
@@ -352,3 +354,13 @@ def test_prefixes_compare_tokens_by_value_and_speech_by_identity():
     assert common_prefix([1, BLOCK, 2], [1, other, 2]) == 1
     assert common_prefix([1], [1, 2]) == 1
     assert positions_of([1, BLOCK, 2]) == 106
+
+
+@pytest.mark.parametrize(("positions", "a_second"), [(32_768, 25.0), (32_768, 13.0), (65_536, 13.0)])
+def test_what_the_core_plans_with_fits_even_if_it_is_all_speech(positions, a_second):
+    seconds = planned(SimpleNamespace(context_positions=positions, positions_per_second=a_second)) / 10
+    assert 0.8 * positions < seconds * a_second < 0.95 * positions
+
+
+def test_a_model_that_takes_less_for_speech_than_the_core_counts_gains_nothing():
+    assert planned(SimpleNamespace(context_positions=1_000, positions_per_second=5.0)) == 900

@@ -53,7 +53,7 @@ from vivavoce.engines.qwen_omni.inference_thread import InferenceThread
 from vivavoce.engines.qwen_omni.memory import Memory, Precedent
 from vivavoce.engines.qwen_omni.replying import Limits
 from vivavoce.engines.qwen_omni.session import QwenOmniSession
-from vivavoce.engines.qwen_omni.side_transcripts import SideTranscripts, transcriber_of
+from vivavoce.engines.side_transcripts import SideTranscripts, transcriber_of
 from vivavoce.engines.weights import Weights, find_weights
 from vivavoce.protocol.errors import EngineError, SettingsError
 from vivavoce.registry import read_options
@@ -65,11 +65,12 @@ FAMILIES: Final = {
     "qwen2_5_omni": "vivavoce.engines.qwen_omni.qwen25",
 }
 """By `model_type` in a checkpoint's `config.json`: the module whose `load` makes a `Family` of it."""
-PLANNED: Final = 0.7
-"""How much of the context the core may plan with: it counts 10 tokens for a second of speech where Qwen3-Omni takes 13, and
-the answer needs room."""
-WARM_UP_STEPS: Final = 8
-"""Enough for a first chunk of sound."""
+PROMPT_SHARE: Final = 0.9
+"""Of the context. The rest is the answer's."""
+COUNTED_A_SECOND: Final = 10
+"""What the core counts for a second of the user's speech, by the hosted API's rules."""
+WARM_UP_STEPS: Final = 200
+"""The first sound comes long before; a model that makes none is warm all the same."""
 _SUBJECT: Final = "The engine 'qwen_omni'"
 _FILES: Final = ("*.json", "*.jinja", "*.safetensors", "*.txt", "*.pt")
 
@@ -128,7 +129,7 @@ class QwenOmni:
         """See `Options`. Raises `SettingsError`. Nothing is loaded yet."""
         given = dict(options or {})
         name = given.get("transcriber", "")
-        self._transcriber = transcriber_of(name, given.pop(name, {})) if isinstance(name, str) else None
+        self._transcriber = transcriber_of("qwen_omni", name, given.pop(name, {})) if isinstance(name, str) else None
         self._options = read_options(given, Options, "qwen_omni")
         self._thread: InferenceThread | None = None
         self._family: Family | None = None
@@ -159,7 +160,7 @@ class QwenOmni:
             self.capabilities,
             speaks=bool(family.voices),
             voices=family.voices,
-            context_tokens=round(family.context_positions * PLANNED),
+            context_tokens=planned(family),
         )
 
     def open(self, emit: Emit) -> EngineSession:
@@ -188,6 +189,12 @@ class QwenOmni:
             await asyncio.to_thread(thread.close)
         if self._transcriber is not None:
             await self._transcriber.close()
+
+
+def planned(family: Family) -> int:
+    """How many tokens the core may plan with, so that a conversation that is all speech fits, and its answer too."""
+    fitting = min(1.0, COUNTED_A_SECOND / family.positions_per_second)
+    return round(family.context_positions * PROMPT_SHARE * fitting)
 
 
 def family_loader(folder: Path) -> str:
@@ -236,7 +243,8 @@ def _warm_up(family: Family) -> None:
     conversation.extend([*family.encode(before), *ear.blocks, *family.encode(after)])
     answer = conversation.answer(Manner(voice=family.voices[0] if family.voices else None))
     for _ in range(WARM_UP_STEPS):
-        if answer.step().done:
+        step = answer.step()
+        if step.pcm or step.done:
             break
     answer.close()
     conversation.close()

@@ -163,6 +163,8 @@ class Family(Protocol):
     """Samples at 24,000 Hz of a codec frame."""
     context_positions: int
     """How long a prompt with its answer may be."""
+    positions_per_second: float
+    """How many of them a second of the user's speech takes."""
     audio_token: str
     """What stands for speech in a rendered prompt, once for each stretch."""
     tool_call_token: int | None

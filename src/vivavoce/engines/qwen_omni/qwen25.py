@@ -78,6 +78,7 @@ class Qwen25:
                 self._give_speech(model)
         self.audio_token: str = getattr(tokenizer, "audio_token", None) or "<|AUDIO|>"
         self.tool_call_token = self._token("<tool_call>")
+        self.positions_per_second = 25.0
         self.context_positions = int(model.config.thinker_config.text_config.max_position_embeddings)
 
     def _give_speech(self, model: Any) -> None:

@@ -52,6 +52,7 @@ class Qwen3Omni:
         if speaks:
             self.voices = tuple(sorted(parts.speakers, key=lambda name: (name != DEFAULT_VOICE, parts.speakers[name])))
         self.frame_samples = frame_samples(parts.code2wav) if speaks else 0
+        self.positions_per_second = 13.0
         self.context_positions = int(parts.thinker.config.max_position_embeddings)
         self.tool_call_token = parts.tool_call_id
 

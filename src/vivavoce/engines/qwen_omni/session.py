@@ -22,7 +22,7 @@ from vivavoce.engines.qwen_omni.family import Family
 from vivavoce.engines.qwen_omni.inference_thread import InferenceThread
 from vivavoce.engines.qwen_omni.memory import Memory
 from vivavoce.engines.qwen_omni.replying import Limits, reply
-from vivavoce.engines.qwen_omni.side_transcripts import SideTranscripts
+from vivavoce.engines.side_transcripts import SideTranscripts
 from vivavoce.engines.streaming import GenerationEvent, StreamingSession
 from vivavoce.protocol.errors import EngineError
 from vivavoce.protocol.objects import AudioFormat
