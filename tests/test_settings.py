@@ -97,7 +97,7 @@ def test_foreign_variables_harm_nobody() -> None:
         ("[limit]\nitems = 1", 'Did you mean "limits.items"?'),
         ("[limits]\n\nitems = 'many'", "vivavoce.toml:3: limits.items: expected `int`"),
         ("port = 70000", "vivavoce.toml:1: port: expected `int` <= 65535."),
-        ("log = 'xml'", "vivavoce.toml:1: log: invalid enum value 'xml'."),
+        ("log = 'xml'", "vivavoce.toml:1: log: invalid enum value 'xml'. Write one of: human, json."),
         ("limits = 3", "vivavoce.toml:1: limits: expected `object`, got `int`."),
         ("port = ", "not valid TOML"),
         ("certfile = 'a.pem'", "TLS needs both"),

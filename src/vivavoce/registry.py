@@ -28,7 +28,7 @@ import msgspec
 from msgspec import Struct
 
 from vivavoce.engine_api import Capabilities, DetectSpeech, Emit, Engine, EngineCommand, EngineSession, ScoreTurn
-from vivavoce.protocol.errors import EngineError, SettingsError
+from vivavoce.protocol.errors import EngineError, SettingsError, written_as
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +103,9 @@ def read_options(options: Mapping[str, Any], shape: type[OptionsT], name: str) -
         return msgspec.convert(options, shape, strict=False)
     except msgspec.ValidationError as error:
         message, _, where = str(error).partition(" - at `$")
-        raise SettingsError(f"engines.{name}{where.rstrip('`')}: {message}.") from None
+        field = next((field for field in msgspec.structs.fields(shape) if where.rstrip("`") == f".{field.name}"), None)
+        wanted = written_as(field.type) if field else ""
+        raise SettingsError(f"engines.{name}{where.rstrip('`')}: {message}.{wanted}") from None
 
 
 def _points(group: str) -> dict[str, metadata.EntryPoint]:

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from vivavoce.protocol.errors import SettingsError
+from vivavoce.protocol.errors import SettingsError, written_as
 
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -289,7 +289,8 @@ def _converted(tree: dict[str, Any], source: _Source) -> Settings:
         message, _, where = str(error).partition(" - at `$.")
         path = tuple(re.split(r"[.\[]", where.rstrip("`"))) if where else ()
         name = ".".join(path)
-        raise SettingsError(f"{source.place(path)}{name}: {message[:1].lower()}{message[1:]}.") from None
+        wanted = written_as(LEAVES[path].type) if path in LEAVES else ""
+        raise SettingsError(f"{source.place(path)}{name}: {message[:1].lower()}{message[1:]}.{wanted}") from None
 
 
 def _checked(settings: Settings, source: _Source) -> Settings:

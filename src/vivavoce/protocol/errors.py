@@ -10,7 +10,8 @@ Anything else that is raised is our own bug: the client sees `server_error` with
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator
+from typing import Any, Final, Literal, get_args, get_origin
 
 
 class VivavoceError(Exception):
@@ -44,3 +45,17 @@ class EngineError(VivavoceError):
 
 class SettingsError(VivavoceError):
     """The operator's settings cannot work. `str(error)` says which setting, and what to write instead."""
+
+
+def written_as(annotation: Any) -> str:
+    """What may stand for a setting of this type, as the end of a message: " Write one of: off, cancel." or nothing."""
+    choices = list(dict.fromkeys(_choices(annotation)))
+    return f" Write one of: {', '.join(choices)}." if choices else ""
+
+
+def _choices(annotation: Any) -> Iterator[str]:
+    for part in get_args(annotation):
+        if get_origin(annotation) is Literal:
+            yield str(part)
+        else:
+            yield from _choices(part)
