@@ -261,14 +261,8 @@ class GenerationFailed(Struct, frozen=True, tag=True):
     message: str
 
 
-EngineEvent = (
-    SpeechScore
-    | TurnScore
-    | WordsHeard
-    | TranscriptDelta
-    | TranscriptDone
-    | TranscriptFailed
-    | OutputText
+GenerationEvent = (
+    OutputText
     | OutputAudio
     | OutputTranscript
     | FunctionCallStarted
@@ -276,6 +270,9 @@ EngineEvent = (
     | GenerationDone
     | GenerationFailed
 )
+"""What comes of a `Generate`. Each names its response."""
+
+EngineEvent = SpeechScore | TurnScore | WordsHeard | TranscriptDelta | TranscriptDone | TranscriptFailed | GenerationEvent
 
 Emit = Callable[[EngineEvent], None]
 """How an engine reports. Callable from any thread; never blocks; does nothing once the session is closed."""

@@ -1,17 +1,15 @@
 """`chat_audio` in front of each kind of server, through the checks that any engine must pass."""
 
-import asyncio
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
 
 from tests.engines.audio_upstream import DIALECTS, speaking
-from tests.engines.contract import CHECKS, Subject
+from tests.engines.contract import Subject
 from tests.engines.fakes import FakeTranscriber, speech
+from tests.engines.suite import Running, every_check, put_through
 from tests.engines.upstream_server import upstream_thread
-from vivavoce.engine_api import Engine
 from vivavoce.engines.chat_audio import ChatAudio
 
 
@@ -41,22 +39,6 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
         )
 
 
-@pytest.fixture(scope="module")
-def running(subject: Subject) -> Iterator[tuple[asyncio.Runner, Engine]]:
-    with asyncio.Runner() as runner:
-        engine = subject.make()
-        runner.run(engine.start())
-        yield runner, engine
-        runner.run(engine.close())
-
-
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
-def test_engine(
-    check: Callable, subject: Subject, running: tuple[asyncio.Runner, Engine], caplog: pytest.LogCaptureFixture
-) -> None:
-    runner, engine = running
-    complaints: list[str] = []
-    runner.get_loop().set_exception_handler(lambda loop, context: complaints.append(context["message"]))
-    runner.run(check(engine, subject))
-    assert complaints == []
-    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+@every_check
+def test_engine(check: Callable, subject: Subject, running: Running, caplog: pytest.LogCaptureFixture) -> None:
+    put_through(check, subject, running, caplog)

@@ -1,9 +1,8 @@
 """Every engine of ours, through the checks that any engine must pass."""
 
 import asyncio
-import logging
 import wave
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,8 @@ import pytest
 from tests.engines import contract
 from tests.engines.contract import CHECKS, Subject, with_speech
 from tests.engines.fakes import FakeChatModel, FakeSynthesizer, FakeTranscriber
-from vivavoce.engine_api import Emit, Engine, EngineEvent, EngineSession, Generate, GenerationDone, Mark, OutputTranscript
+from tests.engines.suite import Running, every_check, put_through
+from vivavoce.engine_api import Emit, EngineEvent, EngineSession, Generate, GenerationDone, Mark, OutputTranscript
 from vivavoce.engines.cascade import Cascade
 from vivavoce.engines.echo import Echo
 from vivavoce.engines.espeak import Espeak
@@ -19,7 +19,6 @@ from vivavoce.engines.history import last_said
 from vivavoce.engines.scripted import Scripted
 from vivavoce.engines.sine_voice import say
 from vivavoce.engines.streaming import Output, StreamingEngine
-from vivavoce.protocol.errors import SettingsError
 
 SCRIPT = {
     "turns": [
@@ -83,34 +82,9 @@ def subject(request: pytest.FixtureRequest) -> Subject:
     return request.param
 
 
-@pytest.fixture(scope="module")
-def running(subject: Subject) -> Iterator[tuple[asyncio.Runner, Engine]]:
-    """One engine, started once, for all checks: what a check leaves behind, the next one would find."""
-    with asyncio.Runner() as runner:
-
-        async def start() -> Engine:
-            try:
-                engine = subject.make()
-            except SettingsError as error:
-                pytest.skip(str(error))
-            await engine.start()
-            return engine
-
-        engine = runner.run(start())
-        yield runner, engine
-        runner.run(engine.close())
-
-
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
-def test_engine(
-    check: Callable, subject: Subject, running: tuple[asyncio.Runner, Engine], caplog: pytest.LogCaptureFixture
-) -> None:
-    runner, engine = running
-    complaints: list[str] = []
-    runner.get_loop().set_exception_handler(lambda loop, context: complaints.append(context["message"]))
-    runner.run(check(engine, subject))
-    assert complaints == []
-    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+@every_check
+def test_engine(check: Callable, subject: Subject, running: Running, caplog: pytest.LogCaptureFixture) -> None:
+    put_through(check, subject, running, caplog)
 
 
 # --- the checks themselves ---

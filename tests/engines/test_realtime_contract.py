@@ -1,16 +1,14 @@
 """`realtime` in front of another Vivavoce, in both dialects, through the checks that any engine must pass."""
 
-import asyncio
-import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.engines.contract import CHECKS, Subject, with_speech
+from tests.engines.contract import Subject, with_speech
+from tests.engines.suite import Running, every_check, put_through
 from tests.engines.test_contract import SCRIPT, hummed
 from tests.live import live
-from vivavoce.engine_api import Engine
 from vivavoce.engines.realtime import Realtime
 
 LIMITS = {"max_sessions": 500}
@@ -59,22 +57,6 @@ def subject(request: pytest.FixtureRequest, url: str) -> Subject:
     return SUBJECTS[request.param](url)
 
 
-@pytest.fixture(scope="module")
-def running(subject: Subject) -> Iterator[tuple[asyncio.Runner, Engine]]:
-    with asyncio.Runner() as runner:
-        engine = subject.make()
-        runner.run(engine.start())
-        yield runner, engine
-        runner.run(engine.close())
-
-
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
-def test_engine(
-    check: Callable, subject: Subject, running: tuple[asyncio.Runner, Engine], caplog: pytest.LogCaptureFixture
-) -> None:
-    runner, engine = running
-    complaints: list[str] = []
-    runner.get_loop().set_exception_handler(lambda loop, context: complaints.append(context["message"]))
-    runner.run(check(engine, subject))
-    assert complaints == []
-    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+@every_check
+def test_engine(check: Callable, subject: Subject, running: Running, caplog: pytest.LogCaptureFixture) -> None:
+    put_through(check, subject, running, caplog)

@@ -2,17 +2,16 @@
 
 import asyncio
 import base64
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from tests.engines.contract import CHECKS, Subject
+from tests.engines.contract import Subject
 from tests.engines.fakes import FakeChatModel, FakeSynthesizer
 from tests.engines.hearing_turns import noise
+from tests.engines.suite import Running, every_check, put_through
 from tests.engines.tiny_models import sherpa, whisper
 from tests.serving import send, serving, until
-from vivavoce.engine_api import Engine
 from vivavoce.engines.cascade import Cascade
 from vivavoce.engines.faster_whisper import FasterWhisper
 from vivavoce.engines.sherpa_onnx import SherpaOnnx
@@ -38,25 +37,9 @@ def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     )
 
 
-@pytest.fixture(scope="module")
-def running(subject: Subject) -> Iterator[tuple[asyncio.Runner, Engine]]:
-    with asyncio.Runner() as runner:
-        engine = subject.make()
-        runner.run(engine.start())
-        yield runner, engine
-        runner.run(engine.close())
-
-
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
-def test_engine(
-    check: Callable, subject: Subject, running: tuple[asyncio.Runner, Engine], caplog: pytest.LogCaptureFixture
-) -> None:
-    runner, engine = running
-    complaints: list[str] = []
-    runner.get_loop().set_exception_handler(lambda loop, context: complaints.append(context["message"]))
-    runner.run(check(engine, subject))
-    assert complaints == []
-    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+@every_check
+def test_engine(check: Callable, subject: Subject, running: Running, caplog: pytest.LogCaptureFixture) -> None:
+    put_through(check, subject, running, caplog)
 
 
 @pytest.mark.parametrize(("name", "said"), [("faster_whisper", "two green mice"), ("sherpa_onnx", "three pears please")])

@@ -156,22 +156,22 @@ class Recognizer:
         self._characters = frozenset(files.symbols) if self._unit == "cjkchar" else frozenset("".join(files.symbols))
         """What it can write."""
         try:
-            self.library = _load(files, loading)
+            self.online = _load(files, loading)
             self._warm()
         except Exception as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise EngineError("engine_start_failed", f"{subject} cannot use {loading.folder}: {reason}") from error
 
     def _warm(self) -> None:
-        stream = self.library.create_stream()
+        stream = self.online.create_stream()
         stream.accept_waveform(RATE_HZ, [0.0] * RATE_HZ)
-        while self.library.is_ready(stream):
-            self.library.decode_streams([stream])
+        while self.online.is_ready(stream):
+            self.online.decode_streams([stream])
 
     def stream(self, phrases: tuple[str, ...]) -> Any:
         """A stream for one turn. `phrases` count where the model can be told any."""
         hotwords = "/".join(filter(None, map(self._hotword, phrases))) if self._unit else ""
-        return self.library.create_stream(hotwords) if hotwords else self.library.create_stream()
+        return self.online.create_stream(hotwords) if hotwords else self.online.create_stream()
 
     def accept(self, stream: Any, samples: Samples) -> None:
         """Give a stream 16-bit samples at 16,000 Hz."""

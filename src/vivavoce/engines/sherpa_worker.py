@@ -63,7 +63,7 @@ class Stream:
         if self.decoding is None:
             self.decoding = recognizer.stream(self._phrases)
             self._settled = SettledWords(1 if recognizer.greedy else AGREEING_GUESSES)
-        while not recognizer.library.is_ready(self.decoding):
+        while not recognizer.online.is_ready(self.decoding):
             if not self.chunks:
                 return False
             self._take(self.chunks.popleft(), recognizer)
@@ -81,7 +81,7 @@ class Stream:
     def report(self, recognizer: Recognizer) -> None:
         """Tell what the last step made of it."""
         assert self._settled is not None
-        guess = recognizer.cased(recognizer.library.get_result(self.decoding))
+        guess = recognizer.cased(recognizer.online.get_result(self.decoding))
         paused = self._quiet.frames * FRAME_SAMPLES >= recognizer.tail_samples
         words = self._settled.take(guess, paused=paused and recognizer.greedy)
         if words:
@@ -91,7 +91,7 @@ class Stream:
         """If all of it is decoded, tell so, and let go of the library's stream."""
         if not self._complete or self.decoding is None or self._settled is None:
             return
-        result = recognizer.library.get_result_all(self.decoding)
+        result = recognizer.online.get_result_all(self.decoding)
         text = self._settled.finish(recognizer.cased(result.text).strip())
         self.decoding = None
         self._call(self._on_end, Transcript(text, _logprobs(result, recognizer)))
@@ -178,7 +178,7 @@ class Worker:
         if not batch:
             return
         try:
-            self._recognizer.library.decode_streams([stream.decoding for stream in batch])
+            self._recognizer.online.decode_streams([stream.decoding for stream in batch])
             for stream in batch:
                 stream.report(self._recognizer)
         except Exception as error:

@@ -37,29 +37,11 @@ _LAGS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 _LAG_SECONDS: Final = 0.25
 
 
-class Metrics:
-    """Every figure, with its name and meaning."""
+class TurnFigures:
+    """From the user's speech to the answer."""
 
-    def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]
-        registry = CollectorRegistry()
-        self._registry: Final = registry
-        self.sessions: Final = Gauge(
-            "vivavoce_sessions", "Sessions that are open.", registry=registry, multiprocess_mode="livesum"
-        )
-        self.opened: Final = Counter(
-            "vivavoce_sessions_opened", "Sessions by engine and dialect.", ["engine", "dialect"], registry=registry
-        )
-        self.refused: Final = Counter(
-            "vivavoce_connections_refused", "Connections refused before the upgrade, by code.", ["code"], registry=registry
-        )
-        self.turns: Final = Counter("vivavoce_turns", "User turns committed.", registry=registry)
-        self.responses: Final = Counter("vivavoce_responses", "Responses by status.", ["status"], registry=registry)
-        self.tokens: Final = Counter("vivavoce_tokens", "Tokens of responses.", ["direction"], registry=registry)
-        self.errors: Final = Counter("vivavoce_errors", "Error events by code.", ["code"], registry=registry)
-        self.engine_failures: Final = Counter(
-            "vivavoce_engine_failures", "Responses and transcriptions that failed, by code.", ["code"], registry=registry
-        )
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.committed: Final = Counter("vivavoce_turns", "User turns committed.", registry=registry)
         self.speech_to_audio: Final = Histogram(
             "vivavoce_speech_stopped_to_first_audio_seconds",
             "From speech_stopped to the first audio of the answer.",
@@ -87,9 +69,40 @@ class Metrics:
             ["outcome"],
             registry=registry,
         )
-        self.response_seconds: Final = Histogram(
+
+
+class ResponseFigures:
+    """What was answered, and what it cost."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.ended: Final = Counter("vivavoce_responses", "Responses by status.", ["status"], registry=registry)
+        self.tokens: Final = Counter("vivavoce_tokens", "Tokens of responses.", ["direction"], registry=registry)
+        self.failures: Final = Counter(
+            "vivavoce_engine_failures", "Responses and transcriptions that failed, by code.", ["code"], registry=registry
+        )
+        self.seconds: Final = Histogram(
             "vivavoce_response_seconds", "From response.created to response.done.", buckets=_DURATIONS, registry=registry
         )
+
+
+class Metrics:
+    """Every figure, with its name and meaning."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        registry = self._registry = CollectorRegistry()
+        self.turns: Final = TurnFigures(registry)
+        self.responses: Final = ResponseFigures(registry)
+        self.sessions: Final = Gauge(
+            "vivavoce_sessions", "Sessions that are open.", registry=registry, multiprocess_mode="livesum"
+        )
+        self.opened: Final = Counter(
+            "vivavoce_sessions_opened", "Sessions by engine and dialect.", ["engine", "dialect"], registry=registry
+        )
+        self.refused: Final = Counter(
+            "vivavoce_connections_refused", "Connections refused before the upgrade, by code.", ["code"], registry=registry
+        )
+        self.errors: Final = Counter("vivavoce_errors", "Error events by code.", ["code"], registry=registry)
         self.loop_lag: Final = Histogram(
             "vivavoce_event_loop_lag_seconds", "How late the event loop wakes up.", buckets=_LAGS, registry=registry
         )
@@ -132,7 +145,8 @@ class SessionMeter:
 
     def step(self, now: float, input: Input | None, outputs: Sequence[Output]) -> None:
         """Look at what the session says."""
-        self._drafts.step(now, input, outputs)
+        if self._drafts:
+            self._drafts.follow(now, input, outputs)
         for output in outputs:
             count = _COUNTS.get(type(output))
             if count is not None:
@@ -143,6 +157,10 @@ class SessionMeter:
     def end(self) -> None:
         """The session is over."""
         self._metrics.sessions.dec()
+
+    def _on_generate(self, command: Generate, now: float) -> None:
+        if command.response_id not in self._created_at:
+            self._drafts.begin(command.response_id, now)
 
     def _on_listen(self, command: Listen, _: float) -> None:
         if command.words:
@@ -157,7 +175,7 @@ class SessionMeter:
             self._decide("confirmed")
 
     def _decide(self, outcome: str) -> None:
-        self._metrics.interruptions.labels(outcome).inc()
+        self._metrics.turns.interruptions.labels(outcome).inc()
         self._tentative_id, self._dismissed = None, False
 
     def _on_speech_stopped(self, _: InputAudioBufferSpeechStopped, now: float) -> None:
@@ -165,14 +183,14 @@ class SessionMeter:
 
     def _on_committed(self, _: InputAudioBufferCommitted, now: float) -> None:
         self.turns += 1
-        self._metrics.turns.inc()
+        self._metrics.turns.committed.inc()
         self._committed_at = now
 
     def _on_audio(self, _: ResponseOutputAudioDelta, now: float) -> None:
         if self._speech_stopped_at is not None:
-            self._metrics.speech_to_audio.observe(now - self._speech_stopped_at)
+            self._metrics.turns.speech_to_audio.observe(now - self._speech_stopped_at)
         if self._committed_at is not None:
-            self._metrics.commit_to_audio.observe(now - self._committed_at)
+            self._metrics.turns.commit_to_audio.observe(now - self._committed_at)
         self._speech_stopped_at = self._committed_at = None
 
     def _on_response_created(self, event: ResponseCreated, now: float) -> None:
@@ -182,16 +200,16 @@ class SessionMeter:
         response = event.response
         self.responses += 1
         self._speech_stopped_at = self._committed_at = None  # It had no audio, if these still stand.
-        self._metrics.responses.labels(response.status).inc()
-        self._metrics.response_seconds.observe(now - self._created_at.pop(response.id, now))
-        self._metrics.tokens.labels("input").inc(response.usage.input_tokens)
-        self._metrics.tokens.labels("output").inc(response.usage.output_tokens)
+        self._metrics.responses.ended.labels(response.status).inc()
+        self._metrics.responses.seconds.observe(now - self._created_at.pop(response.id, now))
+        self._metrics.responses.tokens.labels("input").inc(response.usage.input_tokens)
+        self._metrics.responses.tokens.labels("output").inc(response.usage.output_tokens)
         error = response.status_details.error if response.status_details else UNSET
         if error is not UNSET and error.type == "server_error":
-            self._metrics.engine_failures.labels(error.code).inc()
+            self._metrics.responses.failures.labels(error.code).inc()
 
     def _on_transcription_failed(self, event: InputAudioTranscriptionFailed, _: float) -> None:
-        self._metrics.engine_failures.labels(event.error.code).inc()
+        self._metrics.responses.failures.labels(event.error.code).inc()
 
     def _on_error(self, event: Error, _: float) -> None:
         self.errors += 1
@@ -220,27 +238,27 @@ class _Drafts:
         self._metrics: Final = metrics
         self._drafts: Final[dict[str, _Draft]] = {}
 
-    def step(self, now: float, input: Input | None, outputs: Sequence[Output]) -> None:
-        """Look at an input and what followed."""
-        if self._drafts:
-            self._follow(now, input, outputs)
-        for output in outputs:
-            if isinstance(output, Generate) and not _creates(outputs, output.response_id):
-                self._drafts[output.response_id] = _Draft(now)
+    def __len__(self) -> int:
+        return len(self._drafts)
 
-    def _follow(self, now: float, input: Input | None, outputs: Sequence[Output]) -> None:
+    def begin(self, response_id: str, now: float) -> None:
+        """The engine was asked for a response that the client has not heard of."""
+        self._drafts[response_id] = _Draft(now)
+
+    def follow(self, now: float, input: Input | None, outputs: Sequence[Output]) -> None:
+        """Look at an input and what followed."""
         for response_id, draft in list(self._drafts.items()):
             if draft.audio_at is None and isinstance(input, OutputAudio) and input.response_id == response_id:
                 draft.audio_at = now
             if draft.released_at is None and _creates(outputs, response_id):
                 draft.released_at = now
-                self._metrics.drafts.labels("kept").inc()
+                self._metrics.turns.drafts.labels("kept").inc()
             if draft.released_at is not None and draft.audio_at is not None:
-                self._metrics.draft_saving.observe(min(draft.audio_at, draft.released_at) - draft.asked_at)
+                self._metrics.turns.draft_saving.observe(min(draft.audio_at, draft.released_at) - draft.asked_at)
                 del self._drafts[response_id]
             elif _ends(response_id, input, outputs):
                 if draft.released_at is None:
-                    self._metrics.drafts.labels("dropped").inc()
+                    self._metrics.turns.drafts.labels("dropped").inc()
                 del self._drafts[response_id]
 
 
@@ -260,6 +278,7 @@ def _ends(response_id: str, input: Input | None, outputs: Sequence[Output]) -> b
 
 
 _COUNTS: Final[dict[type, Callable[[SessionMeter, Any, float], None]]] = {
+    Generate: SessionMeter._on_generate,
     Listen: SessionMeter._on_listen,
     StopListening: SessionMeter._on_stop_listening,
     InputAudioBufferSpeechStarted: SessionMeter._on_speech_started,

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET
 
-from vivavoce.engine_api import GenerationDone, GenerationFailed, OutputAudio, StopGenerating
+from vivavoce.engine_api import GenerationDone, GenerationEvent, GenerationFailed, OutputAudio, StopGenerating
 from vivavoce.protocol.client_events import ResponseCreateParams
 from vivavoce.protocol.config import AudioOutput
 from vivavoce.protocol.errors import RequestError
@@ -26,7 +26,7 @@ from vivavoce.session.boundary import Admit, Admitted, Refused, Spend
 from vivavoce.session.configuration import check_tool_choice, check_voice, known_format
 from vivavoce.session.context import Context
 from vivavoce.session.conversation import Entry
-from vivavoce.session.drafting import Drafting, GenerationEvent
+from vivavoce.session.drafting import Drafting
 from vivavoce.session.pacing import Pacing
 from vivavoce.session.response import Ending, LiveResponse, Reason
 from vivavoce.session.specification import ResponseSpec, generate_command, laid_over, named

@@ -18,9 +18,8 @@ from msgspec import UNSET
 from vivavoce.audio import SAMPLE_HZ, ms_to_samples
 from vivavoce.engine_api import (
     FunctionCallArguments,
-    FunctionCallStarted,
     Generate,
-    GenerationDone,
+    GenerationEvent,
     GenerationFailed,
     OutputAudio,
     OutputText,
@@ -30,16 +29,6 @@ from vivavoce.engine_api import (
 from vivavoce.protocol.objects import InputAudioPart, Item, Message
 from vivavoce.session.specification import ResponseSpec
 from vivavoce.session.state import State
-
-GenerationEvent = (
-    OutputText
-    | OutputAudio
-    | OutputTranscript
-    | FunctionCallStarted
-    | FunctionCallArguments
-    | GenerationDone
-    | GenerationFailed
-)
 
 MOST_DRAFTS: Final = 3
 """Drafts in one turn: each that is dropped costs a recognition."""

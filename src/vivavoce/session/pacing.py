@@ -14,8 +14,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from vivavoce.audio import PCM_SAMPLE_BYTES, SAMPLE_HZ, ms_to_samples
-from vivavoce.engine_api import GenerationDone, OutputAudio
-from vivavoce.session.drafting import GenerationEvent
+from vivavoce.engine_api import GenerationDone, GenerationEvent, OutputAudio
 from vivavoce.session.response import LiveResponse
 
 LEAD_SAMPLES: Final = ms_to_samples(300)

@@ -18,7 +18,15 @@ from typing import Any, Final, get_args
 import msgspec
 from msgspec import UNSET
 
-from vivavoce.engine_api import SpeechScore, TranscriptDelta, TranscriptDone, TranscriptFailed, TurnScore, WordsHeard
+from vivavoce.engine_api import (
+    GenerationEvent,
+    SpeechScore,
+    TranscriptDelta,
+    TranscriptDone,
+    TranscriptFailed,
+    TurnScore,
+    WordsHeard,
+)
 from vivavoce.protocol.client_events import (
     ClientEventBase,
     ConversationItemCreate,
@@ -60,7 +68,6 @@ from vivavoce.session.boundary import (
 )
 from vivavoce.session.configuration import initial, updated
 from vivavoce.session.conversation import entry_of
-from vivavoce.session.drafting import GenerationEvent
 from vivavoce.session.interruption import Interrupting
 from vivavoce.session.late_outputs import LateOutputs
 from vivavoce.session.listening import Listening
