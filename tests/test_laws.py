@@ -174,5 +174,7 @@ def test_listening_early_hears_exactly_the_turn(script: list[tuple[int, int, int
     if world.reformatted:
         return
     for entry in world.session._state.conversation:
-        if entry.id in world.listened and entry.clips:
-            assert bytes(world.listened[entry.id]) == entry.clips[0].audio
+        item = entry.whole()
+        if entry.id in world.listened and isinstance(item, Message):
+            assert isinstance(part := item.content[0], InputAudioPart)
+            assert bytes(world.listened[entry.id]) == part.audio

@@ -65,9 +65,10 @@ class Context:
 
     def _readable(self, entry: Entry) -> bool:
         """What is still being said, and a call that broke off, would only confuse the model."""
-        if entry.id in self._dropped or entry.item.status == "in_progress":
+        item = entry.whole()
+        if entry.id in self._dropped or item.status == "in_progress":
             return False
-        return not (isinstance(entry.item, FunctionCall) and entry.item.status == "incomplete")
+        return not (isinstance(item, FunctionCall) and item.status == "incomplete")
 
     def _given(self, index: int, item: Item | ItemReference) -> Item:
         if isinstance(item, ItemReference):

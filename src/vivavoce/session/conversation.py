@@ -1,12 +1,14 @@
 """The conversation: items in order, their audio, and how much of each answer was heard.
 
-An `Entry` holds an item the way events show it, without audio, and beside it the audio as it crossed the wire. Inserting
-is all that makes an item appear; nothing else changes the order, so `previous_item_id` is always the neighbour's id.
+An `Entry` holds an item with its audio as it crossed the wire, just as engines read it: each answer is asked for with the
+same objects, and nothing is kept twice. Events show the item without audio. Inserting is all that makes an item appear;
+nothing else changes the order, so `previous_item_id` is always the neighbour's id.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -47,50 +49,107 @@ class Clip(Struct, frozen=True):
         return Clip(self.audio[: samples_to_bytes(samples, self.format.type)], self.format)
 
 
+class Marks:
+    """When which words of part `index` were spoken, in eight bytes a mark: a conversation keeps them all."""
+
+    __slots__ = ("_numbers", "index")
+
+    def __init__(self, index: int, marks: Iterable[Mark]) -> None:
+        self.index = index
+        self._numbers = array("I", [_fitting(number) for mark in marks for number in (mark.characters, mark.samples)])
+
+    def __iter__(self) -> Iterator[Mark]:
+        return map(Mark, self._numbers[::2], self._numbers[1::2])
+
+
 class Entry:
     """One item and what belongs to it."""
 
-    __slots__ = ("clips", "heard_samples", "item", "marks")
+    __slots__ = ("_item", "_marks", "heard_samples")
 
-    def __init__(self, item: Item, clips: dict[int, Clip] | None = None) -> None:
-        self.item = item
-        self.clips = clips or {}
-        """Audio by content index."""
-        self.marks: dict[int, list[Mark]] = {}
-        """Which words were spoken when, by content index."""
+    def __init__(self, item: Item, clips: Mapping[int, Clip] | None = None) -> None:
+        """`clips` is audio by content index, where the item has none yet."""
+        self._item = item
+        self._marks: tuple[Marks, ...] = ()
         self.heard_samples: int | None = None
         """The most that can have been heard of an answer that was cut off. `None`: all of it."""
+        for index, clip in (clips or {}).items():
+            self._put_clip(index, clip)
 
     @property
     def id(self) -> str:
         """The item's id."""
-        assert self.item.id is not UNSET
-        return self.item.id
+        assert self._item.id is not UNSET
+        return self._item.id
+
+    @property
+    def item(self) -> Item:
+        """The item the way events show it: without audio."""
+        item = self._item
+        if not isinstance(item, Message):
+            return item
+        for index, _ in _clips(item):
+            item = _replace_part(item, index, audio=UNSET, format=UNSET)
+        return item
 
     def whole(self, max_bytes: int | None = None) -> Item:
         """The item with its audio; of more than `max_bytes` in all, only the beginnings."""
-        clips = self.clips
-        if max_bytes is not None and clips:
-            share = max_bytes // len(clips)
-            clips = {index: clip.cut(bytes_to_samples(share, clip.format.type)) for index, clip in clips.items()}
-        return _with_audio(self.item, clips) if clips else self.item
+        item = self._item
+        if max_bytes is None or not isinstance(item, Message):
+            return item
+        clips = list(_clips(item))
+        for index, clip in clips:
+            beginning = clip.cut(bytes_to_samples(max_bytes // len(clips), clip.format.type))
+            item = _replace_part(item, index, audio=beginning.audio)
+        return item
 
     def heard(self) -> Item:
         """The item with its audio as the model shall remember it: what was cut off was never said."""
-        if self.heard_samples is None or not isinstance(self.item, Message):
-            return self.whole()
-        index, part, clip = _last_spoken(self)
-        if part is None or clip is None or clip.samples <= self.heard_samples:
-            return self.whole()
-        transcript = self.words_until(index, part.transcript, clip.samples, self.heard_samples)
-        item = _replace_part(self.item, index, msgspec.structs.replace(part, transcript=transcript))
-        return _with_audio(item, {**self.clips, index: clip.cut(self.heard_samples)})
+        item, heard_samples = self._item, self.heard_samples
+        if heard_samples is None or not isinstance(item, Message):
+            return item
+        for index, part in reversed(list(enumerate(item.content))):
+            if isinstance(part, OutputAudioPart):
+                clip = _clip(part)
+                if clip.samples <= heard_samples:
+                    return item
+                transcript = self.words_until(index, part.transcript, clip.samples, heard_samples)
+                return _replace_part(item, index, transcript=transcript, audio=clip.cut(heard_samples).audio)
+        return item
+
+    def change(self, **fields: Any) -> None:
+        """Give fields of the item other values."""
+        self._item = msgspec.structs.replace(self._item, **fields)
+
+    def add(self, part: ContentPart) -> None:
+        """The message has one more part."""
+        assert isinstance(self._item, Message)
+        self._item = msgspec.structs.replace(self._item, content=(*self._item.content, part))
+
+    def add_speech(self, transcript: str, clip: Clip, marks: Iterable[Mark]) -> None:
+        """The message has one more part: spoken words, and when they were spoken."""
+        self.add(OutputAudioPart(transcript))
+        assert isinstance(self._item, Message)
+        index = len(self._item.content) - 1
+        self._put_clip(index, clip)
+        self._put_marks(index, marks)
+
+    def _put_clip(self, index: int, clip: Clip) -> None:
+        assert isinstance(self._item, Message)
+        format = UNSET if clip.format.type == PCM.type else clip.format
+        self._item = _replace_part(self._item, index, audio=clip.audio, format=format)
+
+    def _put_marks(self, index: int, marks: Iterable[Mark]) -> None:
+        self._marks = (*(others for others in self._marks if others.index != index), Marks(index, marks))
+
+    def _marks_of(self, index: int) -> list[Mark]:
+        return [mark for marks in self._marks if marks.index == index for mark in marks]
 
     def words_until(self, index: int, transcript: str, total_samples: int, samples: int) -> str:
         """The words of part `index` that were over at `samples`: by the marks, or by proportion where there are none."""
         if samples >= total_samples:
             return transcript
-        if marks := self.marks.get(index):
+        if marks := self._marks_of(index):
             return transcript[: max((mark.characters for mark in marks if mark.samples <= samples), default=0)].rstrip()
         characters = len(transcript) * samples // max(total_samples, 1)
         if characters < len(transcript) and not transcript[characters].isspace():
@@ -106,67 +165,59 @@ class Entry:
             raise RequestError("invalid_value", message, "audio_end_ms")
         samples = min(ms_to_samples(audio_end_ms), clip.samples)
         transcript = self.words_until(index, part.transcript, clip.samples, samples)
-        assert isinstance(self.item, Message)
-        self.item = _replace_part(self.item, index, msgspec.structs.replace(part, transcript=transcript))
-        self.clips[index] = clip.cut(samples)
-        self.marks[index] = [mark for mark in self.marks.get(index, []) if mark.samples <= samples]
+        assert isinstance(self._item, Message)
+        self._item = _replace_part(self._item, index, transcript=transcript, audio=clip.cut(samples).audio)
+        self._put_marks(index, [mark for mark in self._marks_of(index) if mark.samples <= samples])
         self.heard_samples = None  # The client knows what it played; the clock could only guess.
 
     def _spoken_part(self, index: int) -> tuple[OutputAudioPart, Clip]:
-        if not isinstance(self.item, Message) or self.item.role != "assistant":
+        if not isinstance(self._item, Message) or self._item.role != "assistant":
             raise RequestError("unsupported_content_type", "Only model output audio messages can be truncated", "item_id")
-        if not 0 <= index < len(self.item.content):
-            message = f"Invalid content index {index}: the item has {len(self.item.content)} content parts."
+        if not 0 <= index < len(self._item.content):
+            message = f"Invalid content index {index}: the item has {len(self._item.content)} content parts."
             raise RequestError("invalid_value", message, "content_index")
-        part = self.item.content[index]
+        part = self._item.content[index]
         if not isinstance(part, OutputAudioPart):
             message = "Only model output audio messages can be truncated"
             raise RequestError("unsupported_content_type", message, "content_index")
-        return part, self.clips.get(index, Clip(b"", PCM))
+        return part, _clip(part)
 
     def set_transcript(self, transcript: str) -> None:
         """What a transcriber heard in this user message."""
-        if not isinstance(self.item, Message):
+        if not isinstance(self._item, Message):
             return
-        for index, part in enumerate(self.item.content):
+        for index, part in enumerate(self._item.content):
             if isinstance(part, InputAudioPart):
-                self.item = _replace_part(self.item, index, msgspec.structs.replace(part, transcript=transcript))
+                self._item = _replace_part(self._item, index, transcript=transcript)
 
 
 def entry_of(item: Item, input_format: AudioFormat) -> Entry:
-    """An entry for an item that a client sent: its audio is moved out of the parts. Bytes are in the input format."""
+    """An entry for an item that a client sent. Its audio is in the input format, unless a part says otherwise."""
     if not isinstance(item, Message):
         return Entry(item)
-    clips: dict[int, Clip] = {}
-    parts: list[ContentPart] = []
+    return Entry(item, dict(_clips(item, input_format)))
+
+
+def _clips(item: Message, default: AudioFormat = PCM) -> Iterator[tuple[int, Clip]]:
+    """The parts that have audio, by content index. `default` is the format where a part names none."""
     for index, part in enumerate(item.content):
         if isinstance(part, InputAudioPart | OutputAudioPart) and part.audio is not UNSET:
-            clips[index] = Clip(part.audio, input_format if part.format is UNSET else part.format)
-            part = msgspec.structs.replace(part, audio=UNSET, format=UNSET)
-        parts.append(part)
-    return Entry(msgspec.structs.replace(item, content=tuple(parts)), clips)
+            yield index, _clip(part, default)
 
 
-def _with_audio(item: Item, clips: dict[int, Clip]) -> Item:
-    assert isinstance(item, Message)
-    for index, clip in clips.items():
-        format = UNSET if clip.format.type == PCM.type else clip.format
-        part = msgspec.structs.replace(item.content[index], audio=clip.audio, format=format)
-        item = _replace_part(item, index, part)
-    return item
+def _clip(part: InputAudioPart | OutputAudioPart, default: AudioFormat = PCM) -> Clip:
+    return Clip(b"" if part.audio is UNSET else part.audio, default if part.format is UNSET else part.format)
 
 
-def _replace_part(item: Message, index: int, part: Any) -> Message:
+def _replace_part(item: Message, index: int, **fields: Any) -> Message:
+    """The message, with other values in fields of one part."""
+    part = msgspec.structs.replace(item.content[index], **fields)
     return msgspec.structs.replace(item, content=(*item.content[:index], part, *item.content[index + 1 :]))
 
 
-def _last_spoken(entry: Entry) -> tuple[int, OutputAudioPart | None, Clip | None]:
-    assert isinstance(entry.item, Message)
-    for index in reversed(range(len(entry.item.content))):
-        part = entry.item.content[index]
-        if isinstance(part, OutputAudioPart):
-            return index, part, entry.clips.get(index)
-    return 0, None, None
+def _fitting(number: int) -> int:
+    """As an array of 32 bits holds it."""
+    return min(max(number, 0), 2**32 - 1)
 
 
 class Conversation:

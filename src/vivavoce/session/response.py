@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from typing import Any, Literal
 
-import msgspec
 from msgspec import UNSET
 
 from vivavoce.audio import SAMPLE_HZ, Encoder, bytes_to_samples, samples_to_bytes
@@ -28,11 +27,8 @@ from vivavoce.engine_api import (
 from vivavoce.protocol.objects import (
     PCM,
     AudioFormat,
-    ContentPart,
     FunctionCall,
-    Item,
     Message,
-    OutputAudioPart,
     OutputTextPart,
     Response,
     ResponseAudio,
@@ -105,13 +101,6 @@ class _OpenItem:
         self.finished_parts = 0
         self.part: _OpenPart | None = None
         self.arguments: list[str] = []
-
-    def keep(self, part: ContentPart) -> None:
-        """A part is whole: from now on the item has it."""
-        assert isinstance(self.entry.item, Message)
-        content = (*self.entry.item.content, part)
-        self.entry.item = msgspec.structs.replace(self.entry.item, content=content)
-        self.finished_parts += 1
 
 
 class LiveResponse:
@@ -254,27 +243,26 @@ class LiveResponse:
         if part is None:
             return
         item.part = None
+        item.finished_parts += 1
         text = "".join(part.text)
         if not part.spoken:
             yield ResponseOutputTextDone(**self._place(item, part), text=text)
             yield ResponseContentPartDone(**self._place(item, part), part=WrittenPart(text))
-            item.keep(OutputTextPart(text))
+            item.entry.add(OutputTextPart(text))
             return
         assert part.encoder is not None
         yield from self._send_audio(item, part, part.encoder.flush())
         yield ResponseOutputAudioDone(**self._place(item, part))
         yield ResponseOutputAudioTranscriptDone(**self._place(item, part), transcript=text)
         yield ResponseContentPartDone(**self._place(item, part), part=SpokenPart(text))
-        item.keep(OutputAudioPart(text))
-        item.entry.clips[part.index] = Clip(b"".join(part.audio), self.spec.format)
-        item.entry.marks[part.index] = part.marks
+        item.entry.add_speech(text, Clip(b"".join(part.audio), self.spec.format), part.marks)
 
     def _close_message(self, status: Status) -> Iterator[ServerEvent]:
         if (item := self._message) is None:
             return
         yield from self._close_part(item)
         self._message = None
-        yield from self._close_item(item, msgspec.structs.replace(item.entry.item, status=status))
+        yield from self._close_item(item, status=status)
 
     # --- function calls ---
 
@@ -316,7 +304,7 @@ class LiveResponse:
                 arguments=arguments,
             )
         del self._calls[item.call_id]
-        yield from self._close_item(call, msgspec.structs.replace(item, arguments=arguments, status=status))
+        yield from self._close_item(call, arguments=arguments, status=status)
 
     # --- items ---
 
@@ -327,8 +315,9 @@ class LiveResponse:
             previous_id = self._conversation.insert(item.entry)
             yield ConversationItemAdded(previous_item_id=previous_id, item=item.entry.item)
 
-    def _close_item(self, item: _OpenItem, whole: Item) -> Iterator[ServerEvent]:
-        item.entry.item = whole
+    def _close_item(self, item: _OpenItem, **fields: Any) -> Iterator[ServerEvent]:
+        item.entry.change(**fields)
+        whole = item.entry.item
         if self._conversation is not None and self._conversation.get(item.entry.id) is item.entry:
             previous_id = self._conversation.previous_id(item.entry.id)
             yield ConversationItemDone(previous_item_id=previous_id, item=whole)
