@@ -4,13 +4,13 @@ One worker thread serves all sessions, in rounds. A round scores one window of e
 more sessions there are, the further apart rounds begin, so that their windows come together: a batch of 50 costs a sixth of
 50 batches of one. A lone session's window does not wait.
 
-    event loop   submit(DetectSpeech) ──▶ inbox
-    worker       inbox ──▶ _Stream: bytes, then lines of samples ──▶ batch: resample, score ──▶ deliver(scores)
+    event loop   submit(DetectSpeech) ──▶ _Stream: bytes; when a window's are there ──▶ inbox
+    worker       inbox ──▶ line of streams ──▶ batch: resample, score ──▶ deliver(scores)
     event loop   deliver ──▶ emit(SpeechScore), session by session
 
-Everything that costs time happens in the worker: `submit` puts a command into a queue and returns. A round's scores reach
-the event loop together, because to wake it costs more than a score. A session with minutes of audio to catch up on takes its
-turn with the others, one window a round, and its rounds do not wait.
+Everything that costs time happens in the worker: `submit` keeps bytes and returns. A round's scores reach the event loop
+together, because to wake it costs more than a score. A session with minutes of audio to catch up on takes its turn with the
+others, one window a round, and its rounds do not wait.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Callable, Mapping, Sized
 from contextlib import suppress
 from functools import cache, partial
 from queue import Empty, SimpleQueue
@@ -56,6 +56,7 @@ logger = logging.getLogger(__name__)
 
 SCORE_SAMPLES = NEW_SAMPLES * SAMPLE_HZ // RATE_HZ
 """How far one score is from the next, counted at 24,000 Hz: 32 ms."""
+PCM_WINDOW_BYTES = SCORE_SAMPLES * PCM_SAMPLE_BYTES
 BATCH_WINDOWS = 128
 """The most windows scored at once. A larger batch is hardly cheaper a window, and delays the others."""
 ROUND_SECONDS_PER_SESSION = 0.00025
@@ -77,7 +78,7 @@ class Silero:
         """Raises `SettingsError` for any option."""
         if options:
             raise SettingsError(f"silero has no option '{min(options)}': remove it. The client sets the threshold.")
-        self._inbox: SimpleQueue[_Arrival] = SimpleQueue()
+        self._inbox: SimpleQueue[_Stream | None] = SimpleQueue()
         self._open: set[_Stream] = set()
         self._worker: Thread | None = None
 
@@ -102,7 +103,7 @@ class Silero:
 class SileroSession:
     """One session's side."""
 
-    def __init__(self, emit: Emit, inbox: SimpleQueue[_Arrival], streams: set[_Stream]) -> None:
+    def __init__(self, emit: Emit, inbox: SimpleQueue[_Stream | None], streams: set[_Stream]) -> None:
         self._stream = _Stream(emit)
         self._inbox = inbox
         self._streams = streams
@@ -110,8 +111,8 @@ class SileroSession:
 
     def submit(self, command: EngineCommand) -> None:
         """Take a `DetectSpeech`; ignore all else."""
-        if isinstance(command, DetectSpeech):
-            self._inbox.put((self._stream, command))
+        if isinstance(command, DetectSpeech) and self._stream.receive(command):
+            self._inbox.put(self._stream)
 
     def close(self) -> None:
         """Drop what waits."""
@@ -126,79 +127,75 @@ class _Shape:
         rate_hz = encoding_hz(encoding)
         self.resampler = LineResampler(rate_hz, RATE_HZ, WINDOW_SAMPLES)
         self.window_bytes = samples_to_bytes(SCORE_SAMPLES, encoding)
-        """New bytes, as they come from the wire."""
+        """New bytes of a window, as they come from the wire."""
         self.new_bytes = NEW_SAMPLES * rate_hz // RATE_HZ * PCM_SAMPLE_BYTES
         """The same as PCM16."""
         self.old_bytes = (LEAD_SAMPLES * rate_hz // RATE_HZ + self.resampler.behind_samples) * PCM_SAMPLE_BYTES
         """What a line repeats of the one before."""
+        self.line_bytes = self.old_bytes + self.new_bytes
 
 
 _shape_of = cache(_Shape)
 
 
 class _Stream:
-    """One session's audio on its way to windows. Belongs to the worker, but for `closed`, which anyone may set."""
+    """One session's audio on its way to windows.
+
+    Two threads meet here, without a lock. The event loop adds to the end of `_audio`, but only while no command waits; the
+    worker cuts from its front. Both are single steps of the interpreter. All else is the worker's, who takes a command off
+    the line only when its audio is in place.
+    """
 
     def __init__(self, emit: Emit) -> None:
         self.emit = emit
         self.closed = False
+        self.called = False
+        """It is in the inbox."""
         self.in_line = False
         """It stands in the worker's line, where every stream stands at most once."""
         self.state: Floats
         """The network's state, (2 x 128)."""
-        self.commands: deque[DetectSpeech] = deque()
+        self._commands: deque[DetectSpeech] = deque()
+        """Audio that is not in `_audio` yet: G.711, long audio, and what does not follow."""
         self._taken_bytes = 0
-        """How much of the first command is in the window already."""
+        """How much of the first command is."""
         self._begin(0, "audio/pcm")
 
     def _begin(self, start_samples: int, encoding: Encoding) -> None:
         """Forget everything: what follows is a new stretch of audio."""
         self.end_samples = start_samples
-        self.encoding = encoding
         self.begins = True
         """The next window is the first of its stretch."""
         self.state = np.zeros(2 * STATE_SIZE, np.float32)
         self.shape = _shape_of(encoding)
-        self._window = b""
-        self._old = bytes(self.shape.old_bytes)
+        self._encoding = encoding
+        self._audio = bytearray(self.shape.old_bytes)
+        """PCM16 from the beginning of the next line on."""
         self._start_samples = start_samples
         self._received_bytes = 0
 
-    def next_line(self) -> bytes | None:
-        """The line of the next window, or None until more audio comes. Moves `end_samples` on."""
-        while len(self._window) < self.shape.window_bytes and self.commands:
-            self._take()
-        if len(self._window) < self.shape.window_bytes:
-            return None
-        line = self._old + (self._window if self.encoding == "audio/pcm" else _expanded(self._window, self.encoding))
-        self._old = line[self.shape.new_bytes :]
-        self._window = b""
-        self.end_samples += SCORE_SAMPLES
-        return line
+    # --- the event loop's side ---
 
-    def _take(self) -> None:
-        """Move bytes from the first command into the window, as many as it lacks."""
-        command = self.commands[0]
-        start = self._taken_bytes
-        if start == 0:
-            self._follow(command)
-        end = start + self.shape.window_bytes - len(self._window)
-        self._window += command.audio[start:end]
-        if end < len(command.audio):
-            self._taken_bytes = end
+    def receive(self, command: DetectSpeech) -> bool:
+        """Take audio: at once, if it is PCM of a window's length at most and follows. True: the worker has to be called."""
+        audio, received_bytes = command.audio, self._received_bytes
+        if (
+            not self._commands  # First: while one waits, the worker may be changing the rest.
+            and command.start_samples == self._start_samples + received_bytes // PCM_SAMPLE_BYTES
+            and command.format.type == self._encoding == "audio/pcm"
+            and len(audio) <= PCM_WINDOW_BYTES
+        ):
+            self._received_bytes = received_bytes + len(audio)
+            self._audio += audio
+            if len(self._audio) < self.shape.line_bytes:
+                return False
         else:
-            self.commands.popleft()
-            self._taken_bytes = 0
-
-    def _follow(self, command: DetectSpeech) -> None:
-        """Go on where the audio goes on; else, or in another encoding, begin anew."""
-        followed_samples = self._start_samples + bytes_to_samples(self._received_bytes, self.encoding)
-        if command.start_samples != followed_samples or command.format.type != self.encoding:
-            self._begin(command.start_samples, command.format.type)
-        self._received_bytes += len(command.audio)
+            self._commands.append(command)
+        called, self.called = self.called, True
+        return not called
 
     def report(self, score: SpeechScore) -> None:
-        """Emit a score. On the event loop."""
+        """Emit a score."""
         if self.closed:
             return
         try:
@@ -208,14 +205,41 @@ class _Stream:
             logger.exception("A session's emit failed; it gets no more speech scores.")
             self.closed = True
 
+    # --- the worker's side ---
 
-def _expanded(audio: bytes, encoding: Encoding) -> bytes:
-    assert encoding != "audio/pcm"
-    return g711_decode(audio, encoding).tobytes()
+    def has_window(self) -> bool:
+        """All audio of the next window is there."""
+        while len(self._audio) < self.shape.line_bytes and self._commands:
+            self._take()
+        return len(self._audio) >= self.shape.line_bytes
+
+    def next_line(self) -> bytearray:
+        """The line of the next window, if it has one. Moves `end_samples` on."""
+        line = self._audio[: self.shape.line_bytes]
+        del self._audio[: self.shape.new_bytes]
+        self.end_samples += SCORE_SAMPLES
+        return line
+
+    def _take(self) -> None:
+        """A window's bytes of the first command, or its rest: a long one costs no more at a time."""
+        command, start = self._commands[0], self._taken_bytes
+        if start == 0:
+            if not self._follows(command):
+                self._begin(command.start_samples, command.format.type)
+            self._received_bytes += len(command.audio)
+        self._taken_bytes = start + self.shape.window_bytes
+        audio = command.audio[start : self._taken_bytes]
+        self._audio += audio if self._encoding == "audio/pcm" else g711_decode(audio, self._encoding).tobytes()
+        if self._taken_bytes >= len(command.audio):
+            self._taken_bytes = 0
+            self._commands.popleft()
+
+    def _follows(self, command: DetectSpeech) -> bool:
+        """It goes on where the last one ended, in the same encoding."""
+        position = self._start_samples + bytes_to_samples(self._received_bytes, self._encoding)
+        return command.start_samples == position and command.format.type == self._encoding
 
 
-_Arrival = tuple[_Stream, DetectSpeech] | None
-"""A command of a stream, or None: stop."""
 _Scores = list[tuple[_Stream, SpeechScore]]
 """What came of a round."""
 
@@ -237,7 +261,7 @@ class _Worker:
     def __init__(
         self,
         network: SileroNetwork,
-        inbox: SimpleQueue[_Arrival],
+        inbox: SimpleQueue[_Stream | None],
         streams: Sized,
         deliver: Callable[[_Scores], None],
     ) -> None:
@@ -247,7 +271,7 @@ class _Worker:
         self._streams = streams
         """All that are open."""
         self._line: deque[_Stream] = deque()
-        """Streams that may have a window, in the order of their turns."""
+        """Streams that have a window, in the order of their turns."""
 
     def run(self) -> None:
         """Receive and score until told to stop."""
@@ -268,60 +292,64 @@ class _Worker:
         idle = not self._line
         while True:
             try:
-                arrival = self._inbox.get(block=idle)
+                stream = self._inbox.get(block=idle)
             except Empty:
                 return True
-            if arrival is None:
+            if stream is None:
                 return False
             idle = False
-            stream, command = arrival
-            stream.commands.append(command)
-            if not stream.in_line:
-                stream.in_line = True
-                self._line.append(stream)
+            stream.called = False  # First, so that audio which comes while we look calls again.
+            self._stand_in_line(stream)
+
+    def _stand_in_line(self, stream: _Stream) -> None:
+        """A stream that has a window comes last."""
+        if not stream.in_line and stream.has_window():
+            stream.in_line = True
+            self._line.append(stream)
 
     def _score(self) -> None:
         """Score one window of each stream whose turn it is."""
-        streams, lines = self._batch()
+        streams = self._next_streams()
         if not streams:
             return
-        windows = _windows(streams, lines)
+        windows = _windows(streams)
         state = np.concatenate([stream.state for stream in streams]).reshape(-1, 2, STATE_SIZE)
         probabilities, following = self._network.step(windows, state.swapaxes(0, 1))
         for stream, row in zip(streams, following.swapaxes(0, 1).reshape(len(streams), -1), strict=True):
             stream.state = row.copy()  # A view would keep the whole batch in memory.
         scores = zip(streams, probabilities.tolist(), strict=True)
         self._deliver([(stream, SpeechScore(stream.end_samples, probability)) for stream, probability in scores])
+        for stream in streams:
+            self._stand_in_line(stream)
 
-    def _batch(self) -> tuple[list[_Stream], list[bytes]]:
-        """The next streams that have a window, each with its line. They go to the end of the queue, the others leave it."""
-        streams, lines = [], []
-        for _ in range(min(len(self._line), BATCH_WINDOWS)):
-            stream = self._line.popleft()
-            line = None if stream.closed else stream.next_line()
-            if line is None:
-                stream.in_line = False
-                continue
-            streams.append(stream)
-            lines.append(line)
-            if stream.commands:
-                self._line.append(stream)
-            else:
-                stream.in_line = False
-        return streams, lines
+    def _next_streams(self) -> list[_Stream]:
+        """Those that are first in the line, out of it; but not those that were closed."""
+        first = [self._line.popleft() for _ in range(min(len(self._line), BATCH_WINDOWS))]
+        for stream in first:
+            stream.in_line = False
+        return [stream for stream in first if not stream.closed]
 
 
-def _windows(streams: Sequence[_Stream], lines: Sequence[bytes]) -> Floats:
-    """The windows of all streams, (streams, 576): one product for each shape that there is."""
+def _windows(streams: list[_Stream]) -> Floats:
+    """The next windows of all streams, (streams, 576): one product for each shape that there is."""
+    shapes = {stream.shape for stream in streams}
+    if len(shapes) == 1:
+        return _resampled(shapes.pop(), streams)
     windows = np.empty((len(streams), WINDOW_SAMPLES), np.float32)
-    for shape in {stream.shape for stream in streams}:
+    for shape in shapes:
         places = [place for place, stream in enumerate(streams) if stream.shape is shape]
-        joined = np.frombuffer(b"".join([lines[place] for place in places]), "<i2").reshape(len(places), -1)
-        windows[places] = shape.resampler.feed(joined[:, : shape.resampler.line_samples])
-    for place, stream in enumerate(streams):
+        windows[places] = _resampled(shape, [streams[place] for place in places])
+    return windows
+
+
+def _resampled(shape: _Shape, streams: list[_Stream]) -> Floats:
+    """The next windows of streams of one shape."""
+    lines = np.frombuffer(b"".join([stream.next_line() for stream in streams]), "<i2").reshape(len(streams), -1)
+    windows = shape.resampler.feed(lines[:, : shape.resampler.line_samples])
+    for window, stream in zip(windows, streams, strict=True):
         if stream.begins:
             stream.begins = False
-            windows[place, :LEAD_SAMPLES] = 0
+            window[:LEAD_SAMPLES] = 0
     return windows
 
 
