@@ -296,13 +296,12 @@ class _EnsembleSession:
 
     def submit(self, command: EngineCommand) -> None:
         """Hand the command to the part that is there for it."""
-        match command:
-            case DetectSpeech():
-                self._voice_activity.submit(command)
-            case ScoreTurn():
-                self._turn_end.submit(command)
-            case _:
-                self._main.submit(command)
+        if isinstance(command, DetectSpeech):
+            self._voice_activity.submit(command)
+        elif isinstance(command, ScoreTurn):
+            self._turn_end.submit(command)
+        else:
+            self._main.submit(command)
 
     def close(self) -> None:
         """Close every part's session."""

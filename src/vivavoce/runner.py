@@ -192,10 +192,14 @@ class Runner:
     def _gather(self) -> None:
         """Take in what the engine emitted; give way to other sessions after a slice of time."""
         self._awake = False
+        emitted = self._emitted
+        if len(emitted) == 1:
+            self._put(emitted.popleft())
+            return
         until = self._clock() + _SLICE_SECONDS
-        while self._emitted and not self.closed:
-            self._put(self._emitted.popleft())
-            if self._emitted and self._clock() > until:
+        while emitted and not self.closed:
+            self._put(emitted.popleft())
+            if emitted and self._clock() > until:
                 if not self._awake:
                     self._awake = True
                     self._loop.call_soon(self._gather)
@@ -204,14 +208,12 @@ class Runner:
     # --- the funnel ---
 
     def _put(self, input: Input | None) -> None:
+        """Handle an input and all that follows, then set the timer. What comes meanwhile waits in the inbox."""
         if self.closed:
             return
         self._inbox.append(input)
-        if not self._stepping:
-            self._work()
-
-    def _work(self) -> None:
-        """Handle the inbox until it is empty, then set the timer. Never entered twice at once."""
+        if self._stepping:
+            return
         self._stepping = True
         try:
             while self._inbox and not self.closed:
@@ -222,7 +224,7 @@ class Runner:
                     self.fail(type(input).__name__ if input else "open")
         finally:
             self._stepping = False
-        if not self.closed:
+        if not self.closed and self._session.deadline() != self._deadline:
             self._set_timer()
 
     def _step(self, input: Input | None) -> None:
@@ -232,7 +234,13 @@ class Runner:
             observer.step(now, input, outputs)
         answers: list[Input] = []
         for output in outputs:
-            self._perform(output, now, answers)
+            if isinstance(output, ServerEventBase):
+                if not self._gone:
+                    self._send(output)
+            elif isinstance(output, Admit | Spend | Close):
+                self._settle(output, now, answers)
+            else:
+                self._submit(output, answers)
         if answers:
             self._inbox.extendleft(reversed(answers))
         if isinstance(input, Disconnected):
@@ -240,20 +248,16 @@ class Runner:
                 self._close(*self._farewell)
             self._end()
 
-    def _perform(self, output: Output, now: float, answers: list[Input]) -> None:
-        if isinstance(output, ServerEventBase):
-            if not self._gone:
-                self._send(output)
-        elif isinstance(output, Admit):
+    def _settle(self, output: Admit | Spend | Close, now: float, answers: list[Input]) -> None:
+        """What neither the client nor the engine is there for."""
+        if isinstance(output, Admit):
             answers.append(self._admission(output, now))
         elif isinstance(output, Spend):
             if self._account is not None:
                 self._account.spend(output.tokens, now)
-        elif isinstance(output, Close):
+        else:
             self._close(output.code, output.reason)
             self._end()
-        else:
-            self._submit(output, answers)
 
     def _submit(self, command: EngineCommand, answers: list[Input]) -> None:
         """An engine that raises where it may not has failed at this command, and at nothing else."""
@@ -277,12 +281,9 @@ class Runner:
     # --- the timer ---
 
     def _set_timer(self) -> None:
-        deadline = self._session.deadline()
-        if deadline == self._deadline:
-            return
         if self._timer is not None:
             self._timer.cancel()
-        self._deadline = deadline
+        self._deadline = deadline = self._session.deadline()
         self._timer = None if deadline is None else self._loop.call_later(max(0.0, deadline - self._clock()), self._tick)
 
     def _tick(self) -> None:

@@ -82,7 +82,7 @@ class CleanedRunner(Runner):
     def feed(self, event: ClientEvent) -> None:
         """The client said something."""
         if self._microphone is None and not self._queue:
-            super().feed(event)
+            self._put(event)
             return
         if isinstance(event, InputAudioBufferAppend):
             if self._queued_bytes + len(event.audio) > self._most_bytes:

@@ -145,7 +145,7 @@ class SessionMeter:
 
     def step(self, now: float, input: Input | None, outputs: Sequence[Output]) -> None:
         """Look at what the session says."""
-        if self._drafts:
+        if self._drafts.open:
             self._drafts.follow(now, input, outputs)
         for output in outputs:
             count = _COUNTS.get(type(output))
@@ -236,18 +236,16 @@ class _Drafts:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics: Final = metrics
-        self._drafts: Final[dict[str, _Draft]] = {}
-
-    def __len__(self) -> int:
-        return len(self._drafts)
+        self.open: Final[dict[str, _Draft]] = {}
+        """By the id of the response."""
 
     def begin(self, response_id: str, now: float) -> None:
         """The engine was asked for a response that the client has not heard of."""
-        self._drafts[response_id] = _Draft(now)
+        self.open[response_id] = _Draft(now)
 
     def follow(self, now: float, input: Input | None, outputs: Sequence[Output]) -> None:
         """Look at an input and what followed."""
-        for response_id, draft in list(self._drafts.items()):
+        for response_id, draft in list(self.open.items()):
             if draft.audio_at is None and isinstance(input, OutputAudio) and input.response_id == response_id:
                 draft.audio_at = now
             if draft.released_at is None and _creates(outputs, response_id):
@@ -255,11 +253,11 @@ class _Drafts:
                 self._metrics.turns.drafts.labels("kept").inc()
             if draft.released_at is not None and draft.audio_at is not None:
                 self._metrics.turns.draft_saving.observe(min(draft.audio_at, draft.released_at) - draft.asked_at)
-                del self._drafts[response_id]
+                del self.open[response_id]
             elif _ends(response_id, input, outputs):
                 if draft.released_at is None:
                     self._metrics.turns.drafts.labels("dropped").inc()
-                del self._drafts[response_id]
+                del self.open[response_id]
 
 
 def _creates(outputs: Sequence[Output], response_id: str) -> bool:

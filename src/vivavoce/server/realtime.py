@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from vivavoce.engine_api import Engine
@@ -22,7 +22,7 @@ from vivavoce.server.logs import line
 from vivavoce.server.metrics import SessionMeter
 from vivavoce.server.starting import starting_config
 from vivavoce.server.state import ServerState
-from vivavoce.session.boundary import Input, Output, Setup
+from vivavoce.session.boundary import Setup
 from vivavoce.transports.connection import Connection
 from vivavoce.transports.handshake import Request
 from vivavoce.transports.websocket import WebSocket
@@ -86,7 +86,7 @@ class Realtime:
             return state.front_ends.runner(setup, engine, send=send, close=close, account=account, observers=observers)
 
         web_socket = WebSocket(connection, dialect, open_runner)
-        record.begin(web_socket.runner, engine_name, dialect, model, caller.key_id)
+        record.open(web_socket.runner, engine_name, dialect, model, caller.key_id)
         web_socket.start()
 
     def _admit(self, request: Request) -> Caller:
@@ -126,26 +126,25 @@ class Realtime:
 
     def _observers(self, setup: Setup, record: _Record) -> list[Observer]:
         traces = self._state.traces
-        trace: list[Observer] = [traces.begin(f"sess_{setup.seed}", setup)] if traces else []
-        return [*trace, record.meter, record]
+        return [traces.begin(f"sess_{setup.seed}", setup), record] if traces else [record]
 
 
-class _Record:
-    """A session's place on the list, and its two lines in the log. An observer of its `Runner`."""
+class _Record(SessionMeter):
+    """A session's place on the list, its figures, and its two lines in the log. An observer of its `Runner`."""
 
     def __init__(self, state: ServerState, connection: Connection, seed: str) -> None:
-        self.meter: Final = SessionMeter(state.metrics)
+        super().__init__(state.metrics)
         self._state: Final = state
         self._connection: Final = connection
         self._session_id: Final = f"sess_{seed}"
         self._opened_at: Final = time.monotonic()
         self._runner: Runner | None = None
 
-    def begin(self, runner: Runner, engine: str, dialect: Dialect, model: str, key_id: str) -> None:
+    def open(self, runner: Runner, engine: str, dialect: Dialect, model: str, key_id: str) -> None:
         """The session opens."""
         self._runner = runner
         self._state.sessions.add(runner)
-        self.meter.begin()
+        self.begin()
         self._state.metrics.opened.labels(engine, dialect.name).inc()
         address, session_id = self._connection.address, self._session_id
         line(
@@ -159,24 +158,22 @@ class _Record:
             key=key_id,
         )
 
-    def step(self, now: float, input: Input | None, outputs: Sequence[Output]) -> None:
-        """Nothing to see."""
-
     def end(self) -> None:
         """The session is over."""
+        super().end()
         if self._runner is not None:
             self._state.sessions.remove(self._runner)
         seconds = time.monotonic() - self._opened_at
-        meter, connection = self.meter, self._connection
+        connection = self._connection
         line(
             _logger,
-            f"{self._session_id} closed after {seconds:.1f} s: {meter.turns} turns, {meter.responses} responses, "
-            f"{meter.errors} errors, {connection.bytes_in // 1000} kB in, {connection.bytes_out // 1000} kB out",
+            f"{self._session_id} closed after {seconds:.1f} s: {self.turns} turns, {self.responses} responses, "
+            f"{self.errors} errors, {connection.bytes_in // 1000} kB in, {connection.bytes_out // 1000} kB out",
             session=self._session_id,
             seconds=round(seconds, 3),
-            turns=meter.turns,
-            responses=meter.responses,
-            errors=meter.errors,
+            turns=self.turns,
+            responses=self.responses,
+            errors=self.errors,
             bytes_in=connection.bytes_in,
             bytes_out=connection.bytes_out,
         )

@@ -1,25 +1,27 @@
 """The input audio buffer: what the user's microphone sent and nobody took yet.
 
-Bytes stay as the client sent them. Positions count samples at 24,000 Hz from the first audio of the session and never go
-back: not after a commit, not after a clear. Half a sample at the end waits for its other half.
+Bytes stay as the client sent them, and where they came: the buffer is a line of pieces, and nothing is copied before it is
+taken. Positions count samples at 24,000 Hz from the first audio of the session and never go back: not after a commit, not
+after a clear. Half a sample at the end waits for its other half.
 
           start_samples            end_samples
     ──────────┬─────────────────────────┬────────▶ position
      taken,   │        buffered         │  not received yet
      trimmed  │                         │
-
-The buffer is a list of blocks, all full but the last. A buffer in one piece moves as it grows and leaves holes in the heap
-between the turns that are kept; blocks fill the holes that are there.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
 
 from vivavoce.audio import Encoder, bytes_to_samples, samples_to_bytes, to_pcm
 from vivavoce.protocol.objects import PCM, AudioFormat
 
-BLOCK_BYTES: Final = 8192
+LEAST_PIECE_BYTES: Final = 512
+"""Shorter pieces are joined: a client may send its audio byte by byte."""
+LARGEST_PIECE_BYTES: Final = 64 * 1024
+"""Longer ones are divided: a piece is given back when all of it is gone."""
 
 
 class InputAudio:
@@ -30,29 +32,30 @@ class InputAudio:
         self.start_samples = 0
         self.end_samples = 0
         """Position after the last whole sample received."""
-        self._size_bytes = 0
-        self._blocks: list[bytearray] = []
-        self._gone_bytes = 0
-        """So much of the first block is taken or trimmed."""
-
-    def __len__(self) -> int:
+        self.n_bytes = 0
         """Buffered bytes, half samples included."""
-        return self._size_bytes
+        self._pieces: deque[bytes] = deque()
+        self._gone_bytes = 0
+        """So much of the first piece is taken or trimmed."""
 
     def append(self, audio: bytes) -> None:
         """Add any number of bytes."""
-        self._size_bytes += len(audio)
-        self.end_samples = self.start_samples + bytes_to_samples(self._size_bytes, self.format.type)
-        if self._blocks and len(self._blocks[-1]) + len(audio) <= BLOCK_BYTES:
-            self._blocks[-1] += audio
-            return
-        rest = memoryview(audio)
-        while rest:
-            if not self._blocks or len(self._blocks[-1]) == BLOCK_BYTES:
-                self._blocks.append(bytearray())
-            room = BLOCK_BYTES - len(self._blocks[-1])
-            self._blocks[-1] += rest[:room]
-            rest = rest[room:]
+        self.n_bytes += len(audio)
+        self.end_samples = self.start_samples + bytes_to_samples(self.n_bytes, self.format.type)
+        pieces = self._pieces
+        if pieces and len(pieces[-1]) < LEAST_PIECE_BYTES:
+            audio = pieces.pop() + audio
+        if len(audio) <= LARGEST_PIECE_BYTES:
+            pieces.append(audio)
+        else:
+            pieces.extend(audio[at : at + LARGEST_PIECE_BYTES] for at in range(0, len(audio), LARGEST_PIECE_BYTES))
+
+    def since(self, start_samples: int) -> bytes:
+        """The audio from a position to the end. What came last is not copied, if it is just that."""
+        n_bytes = samples_to_bytes(self.end_samples - start_samples, self.format.type)
+        if self._pieces and len(self._pieces[-1]) == n_bytes and not self._half_bytes():
+            return self._pieces[-1]
+        return self.between(start_samples, self.end_samples)
 
     def between(self, start_samples: int, end_samples: int) -> bytes:
         """A copy of the audio from one position to another, as far as it is buffered."""
@@ -67,7 +70,8 @@ class InputAudio:
 
     def trim(self, start_samples: int) -> None:
         """Forget the audio before a position. Silence that no turn will want."""
-        self._drop(self._offset(start_samples))
+        if start_samples > self.start_samples:
+            self._drop(self._offset(start_samples))
 
     def clear(self) -> None:
         """Forget everything, half a sample too."""
@@ -78,13 +82,17 @@ class InputAudio:
         """From now on bytes arrive in another format. What is buffered is converted: no byte is lost or used twice."""
         if format == self.format:
             return
-        pcm = to_pcm(self._copy(0, self._size_bytes), self.format.type)
+        pcm = to_pcm(self._copy(0, self.n_bytes), self.format.type)
         if format.type != PCM.type:
             encoder = Encoder(format.type)
             pcm = encoder.feed(pcm) + encoder.flush()
         self.format = format
         self._forget()
         self.append(pcm)
+
+    def _half_bytes(self) -> int:
+        """Bytes at the end that are no whole sample yet."""
+        return self.n_bytes - samples_to_bytes(self.end_samples - self.start_samples, self.format.type)
 
     def _offset(self, position_samples: int) -> int:
         """Bytes before a position: whole samples, inside the buffer."""
@@ -93,23 +101,28 @@ class InputAudio:
         return samples_to_bytes(min(position_samples, self.end_samples) - self.start_samples, self.format.type)
 
     def _copy(self, first: int, last: int) -> bytes:
-        """The bytes from one offset to another."""
-        index, start = divmod(self._gone_bytes + first, BLOCK_BYTES)
-        pieces = []
-        wanted = last - first
-        while wanted > 0:
-            pieces.append(memoryview(self._blocks[index])[start : start + wanted])
-            wanted -= len(pieces[-1])
-            index, start = index + 1, 0
-        return b"".join(pieces)
+        """The bytes from one offset to another. Looked for from the end: most of what is wanted is new."""
+        found: list[bytes] = []
+        end = self.n_bytes
+        for piece in reversed(self._pieces):
+            start = end - len(piece)
+            if start < last:
+                found.append(piece[max(0, first - start) : last - start])
+            if start <= first:
+                break
+            end = start
+        return b"".join(reversed(found))
 
     def _drop(self, n_bytes: int) -> None:
-        if n_bytes:
-            self.start_samples += bytes_to_samples(n_bytes, self.format.type)
-            self._size_bytes -= n_bytes
-            blocks, self._gone_bytes = divmod(self._gone_bytes + n_bytes, BLOCK_BYTES)
-            del self._blocks[:blocks]
+        if not n_bytes:
+            return
+        self.start_samples += bytes_to_samples(n_bytes, self.format.type)
+        self.n_bytes -= n_bytes
+        gone, pieces = self._gone_bytes + n_bytes, self._pieces
+        while pieces and gone >= len(pieces[0]):
+            gone -= len(pieces.popleft())
+        self._gone_bytes = gone
 
     def _forget(self) -> None:
-        self._blocks.clear()
-        self._size_bytes = self._gone_bytes = 0
+        self._pieces.clear()
+        self.n_bytes = self._gone_bytes = 0

@@ -88,11 +88,11 @@ class Listening:
         if len(audio) > MAX_APPEND_BYTES:
             message = f"Invalid value for 'audio': {len(audio)} bytes; an append holds at most {MAX_APPEND_BYTES}."
             raise RequestError("invalid_value", message, "audio")
-        if len(self._audio) + len(audio) > self._state.setup.max_buffered_bytes:
-            message = f"The input audio buffer is full: it holds {len(self._audio)} bytes. Commit or clear it first."
+        if self._audio.n_bytes + len(audio) > self._state.setup.max_buffered_bytes:
+            message = f"The input audio buffer is full: it holds {self._audio.n_bytes} bytes. Commit or clear it first."
             raise RequestError("input_audio_buffer_full", message, "audio")
         self._audio.append(audio)
-        if self._state.turn_detection is None:
+        if self._push_to_talk:
             self._listen_until(self._audio.end_samples)
         else:
             self._detect()
@@ -249,12 +249,10 @@ class Listening:
 
     def _detect(self) -> None:
         """Send the detector what it has not heard."""
-        start = max(self._detected_samples, self._audio.start_samples)
-        end = self._audio.end_samples
-        if end > start:
-            audio = self._audio.between(start, end)
-            self._state.command(DetectSpeech(start_samples=start, audio=audio, format=self._audio.format))
-            self._detected_samples = end
+        buffer, start = self._audio, max(self._detected_samples, self._audio.start_samples)
+        if buffer.end_samples > start:
+            self._state.command(DetectSpeech(start, buffer.since(start), buffer.format))
+            self._detected_samples = buffer.end_samples
 
     def _wanted_from(self, end_samples: int) -> int:
         vad = self._state.turn_detection

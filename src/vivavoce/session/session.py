@@ -13,7 +13,7 @@ Time and ids are given; nothing here waits, opens or draws. One input at a time:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, get_args
+from typing import Any, Final, Literal, get_args
 
 import msgspec
 from msgspec import UNSET
@@ -75,6 +75,10 @@ from vivavoce.session.state import State
 from vivavoce.session.transcripts import Transcripts
 from vivavoce.session.turns import Edge, End, Lull, Onset, Resumption
 
+ALONE: Final = "alone"
+"""What a handler returns where nothing follows but what it has put out: who speaks, what is owed and what is due have not
+changed. So it is with nearly all inputs, audio and scores of no consequence, and they are spared the questions."""
+
 MAX_RETRIEVED_AUDIO_BYTES: Final = 700 * 1024
 """A frame stays under 1 MiB, base64 included; of longer audio the client gets the beginning."""
 
@@ -90,6 +94,7 @@ class Session:
         self._interrupting = Interrupting(self._state, self._listening, self._answering)
         self._late_outputs = LateOutputs(self._state, self._answering)
         self._expires_at = setup.opened_at + setup.duration_seconds
+        self._due: float | None = self._expires_at
         self._draining: Drain | None = None
         self._closed = False
 
@@ -106,14 +111,20 @@ class Session:
             return []
         self._state.now = now
         try:
-            _HANDLERS[type(input)](self, input)
+            alone = _HANDLERS[type(input)](self, input)
         except RequestError as error:
             self._refuse(input, error)
-        self._settle()
+            alone = None
+        if alone is not ALONE:
+            self._settle()
+            self._due = self._next_due()
         return self._state.drain()
 
     def deadline(self) -> float | None:
         """When `Tick` is due."""
+        return self._due
+
+    def _next_due(self) -> float | None:
         if self._closed:
             return None
         due = self._expires_at
@@ -152,8 +163,9 @@ class Session:
 
     # --- input audio ---
 
-    def _on_input_audio_buffer_append(self, event: InputAudioBufferAppend) -> None:
+    def _on_input_audio_buffer_append(self, event: InputAudioBufferAppend) -> Literal["alone"]:
         self._listening.append(event.audio)
+        return ALONE
 
     def _on_input_audio_buffer_commit(self, _: InputAudioBufferCommit) -> None:
         self._listening.commit()
@@ -165,21 +177,24 @@ class Session:
         message = "output_audio_buffer.clear works over WebRTC and SIP only: here the client owns the loudspeaker."
         raise RequestError("invalid_value", message, "type")
 
-    def _on_speech_score(self, score: SpeechScore) -> None:
+    def _on_speech_score(self, score: SpeechScore) -> Literal["alone"] | None:
         edge = self._listening.on_speech_score(score)
         if self._interrupting.undecided and not isinstance(edge, Onset):
             self._interrupting.weigh(score, edge)
+        elif edge is None:
+            return ALONE
         else:
             self._take_edge(edge)
+        return None
 
     def _on_turn_score(self, score: TurnScore) -> None:
         edge = self._listening.on_turn_score(score)
         if self._interrupting.undecided and isinstance(edge, End):
             self._interrupting.end(edge)
-        else:
+        elif edge is not None:
             self._take_edge(edge)
 
-    def _take_edge(self, edge: Edge | None) -> None:
+    def _take_edge(self, edge: Edge) -> None:
         vad = self._state.turn_detection
         if vad is None:
             return
@@ -363,7 +378,7 @@ def _error_event(error: RequestError, event_id: str | None) -> Error:
     return Error(error=details)
 
 
-_HANDLERS: Final[dict[type, Callable[[Session, Any], None]]] = {
+_HANDLERS: Final[dict[type, Callable[[Session, Any], Literal["alone"] | None]]] = {
     SessionUpdate: Session._on_session_update,
     InputAudioBufferAppend: Session._on_input_audio_buffer_append,
     InputAudioBufferCommit: Session._on_input_audio_buffer_commit,

@@ -195,15 +195,17 @@ class Connection(asyncio.Protocol):
 
     def _read(self) -> None:
         """Take messages until there are none, or the slice is over, or one of them takes longer."""
-        until = time.monotonic() + SLICE_SECONDS
+        reader, until = self._reader, time.monotonic() + SLICE_SECONDS
         try:
-            while (message := self._reader.next()) is not None:
+            while (message := reader.next()) is not None:
                 work = self._take(message)
                 if work is not None:
                     self._wait()
                     work.add_done_callback(self._go_on)
                     return
-                if self._reader.has_more and time.monotonic() > until:
+                if not reader.has_more:
+                    return
+                if time.monotonic() > until:
                     self._wait()
                     self._loop.call_soon(self._go_on)
                     return

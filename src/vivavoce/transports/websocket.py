@@ -56,8 +56,8 @@ class WebSocket:
         """Hand a frame's event to the session: at once, or bit by bit where the frame is large."""
         if message.size > LARGE_FRAME_BYTES:
             return asyncio.ensure_future(self._take_large(message))
-        frame = message.pieces[0] if len(message.pieces) == 1 else b"".join(message.pieces)
-        self._take(bytes(frame))
+        pieces = message.pieces
+        self._take(bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces))
         return None
 
     def binary(self) -> None:
