@@ -1,7 +1,8 @@
 """What a session keeps: `python -m benchmarks.memory`.
 
 Resident memory of the server for each idle session; for a conversation of ten minutes, sent as fast as the server takes it,
-less the audio that the conversation keeps; and before and after ten thousand sessions.
+less the audio that the conversation keeps; what is left of it when its client has gone; and before and after ten thousand
+sessions.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks.serving import recordings, server
 from vivavoce.client.load import server_processes
+from vivavoce.server.heap import TRIM_SECONDS
 
 IDLE = 500
 CONVERSATIONS = 4
 MINUTES = 10
 CHURN = 10_000
 AT_ONCE = 20
+SETTLE_SECONDS = TRIM_SECONDS + 1
+"""A real conversation takes ten minutes, in which the server trims its heap 60 times. This one takes some seconds."""
 
 
 def resident_kb(pid: int) -> float:
@@ -73,17 +77,22 @@ async def converse(client: ClientConnection, frames: list[str], minutes: float) 
     return kept_bytes / 1000
 
 
-async def conversation(url: str, pid: int) -> float:
-    """Kilobytes for a conversation of ten minutes, without its audio."""
+async def conversation(url: str, pid: int) -> tuple[float, float]:
+    """Kilobytes for a conversation of ten minutes, without its audio, and what is left of it in the end."""
     frames = turn()
     first = await opened(url)
-    await converse(first, frames, 1)  # What all share.
+    await converse(first, frames, MINUTES)  # What all share.
     clients = [await opened(url) for _ in range(CONVERSATIONS)]
+    await asyncio.sleep(SETTLE_SECONDS)
     before = resident_kb(pid)
     kept = [await converse(client, frames, MINUTES) for client in clients]
-    grown = (resident_kb(pid) - before - sum(kept)) / CONVERSATIONS
-    await asyncio.gather(*(client.close() for client in (first, *clients)))
-    return grown
+    await asyncio.sleep(SETTLE_SECONDS)
+    grown = resident_kb(pid) - before - sum(kept)
+    await asyncio.gather(*(client.close() for client in clients))
+    await asyncio.sleep(SETTLE_SECONDS)
+    left = resident_kb(pid) - before
+    await first.close()
+    return grown / CONVERSATIONS, left / CONVERSATIONS
 
 
 async def churn(url: str, pid: int, sessions: int = CHURN) -> tuple[float, float]:
@@ -106,7 +115,7 @@ async def measure() -> dict[str, float]:
     with server() as started:
         figures = {"idle_kb": await idle(started.url, started.pid)}
     with server() as started:
-        figures["conversation_kb"] = await conversation(started.url, started.pid)
+        figures["conversation_kb"], figures["left_kb"] = await conversation(started.url, started.pid)
     with server() as started:
         before, after = await churn(started.url, started.pid)
     return figures | {"churn_before_kb": before, "churn_after_kb": after}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from vivavoce.engines import weights
 from vivavoce.protocol.errors import SettingsError
+from vivavoce.server import heap
 from vivavoce.server.engines import Engines
 from vivavoce.settings import Settings
 
@@ -54,7 +55,9 @@ async def _serve(
     except BaseException:
         starting.cancel()
         raise
+    trimming = asyncio.create_task(heap.keep_trimmed())
     await server.run_until_stopped()
+    trimming.cancel()
 
 
 # --- sockets and signals ---
