@@ -314,3 +314,4 @@ class Runner:
             self._engine_session.close()
         for observer in self._observers:
             observer.end()
+        del self._session  # Its audio goes now, and not when the garbage is collected.

@@ -129,7 +129,10 @@ class FrameReader:
         end = start + length
         if data[at + 1] == _MASKED | 127 or end > len(data) or length > self._max_bytes:
             return None
-        self._position = end
+        if end == len(data):  # Let go of what was read: it may be 256 KiB.
+            self._data, self._position = b"", 0
+        else:
+            self._position = end
         return Text([apply_mask(data[start:end], data[start - 4 : start])], length)
 
     # --- header ---
