@@ -14,6 +14,7 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import astuple
 from threadpoolctl import threadpool_limits
 
 from vivavoce.audio import LineResampler
@@ -67,6 +68,11 @@ def measure() -> Floor:
         delta_us=_microseconds(lambda: encode(delta), 50),
         words_us=_microseconds(lambda: encode(words), 500),
     )
+
+
+def between(one: Floor, other: Floor) -> Floor:
+    """The mean of two measurements: what a loaded machine does to the server, it does to the floor."""
+    return Floor(*((mine + theirs) / 2 for mine, theirs in zip(astuple(one), astuple(other), strict=True)))
 
 
 def _microseconds(work: Callable[[], object], times: int) -> float:
