@@ -46,11 +46,13 @@ def row(report: Report, floor_ms: float) -> str:
     echo, audio = report.latencies_ms["append_to_echo_ms"], report.latencies_ms["stopped_to_audio_ms"]
     used = report.server.cpu_ms_per_session_second if report.server else float("nan")
     loop = report.server.event_loop_ms_per_session_second if report.server else float("nan")
+    machine = report.machine
     return (
         f"{report.sessions:5} sessions: echo p50 {echo.p50 if echo else -1:6.2f} p99 {echo.p99 if echo else -1:7.2f} ms, "
         f"stopped to audio p50 {audio.p50 if audio else -1:6.2f} p99 {audio.p99 if audio else -1:7.2f} ms, "
         f"late {report.late_deltas}, {used:.2f} ms a session-second ({loop:.2f} event loop; floor {floor_ms:.2f}, "
-        f"{used / floor_ms:.1f} times), load {report.machine.load_after:.1f} {'held' if holds(report) else 'NOT HELD'}"
+        f"{used / floor_ms:.1f} times), load {machine.load_after:.1f}, host took {machine.stolen or 0:.1%}: "
+        f"{'held' if holds(report) else 'NOT HELD'}"
     )
 
 

@@ -109,9 +109,11 @@ def figure(report: Report, name: str) -> str:
 def table(results: dict[str, Any]) -> Iterator[str]:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     loads = [run.machine.load_after for run in results["density"]]
+    stolen = [run.machine.stolen or 0 for run in results["density"]]
     yield (
         f"{datetime.now(UTC):%Y-%m-%d}, commit {commit}, {os.cpu_count()} cores ({platform.machine()}), "
-        f"Python {platform.python_version()}, load {min(loads):.1f} to {max(loads):.1f}."
+        f"Python {platform.python_version()}, load {min(loads):.1f} to {max(loads):.1f}; the host took {min(stolen):.1%} to "
+        f"{max(stolen):.1%} of the processors' time."
     )
     yield ""
     yield "| question | mark | result |"

@@ -6,6 +6,7 @@ import argparse
 import os
 import platform
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -57,16 +58,24 @@ def measure(plan: Plan, recordings: list[Recording], progress: Progress) -> tupl
     """Run a plan: its report, and the times behind it. Raises `ClientError`."""
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     pids = server_processes.find(plan.server)
-    load_before = os.getloadavg()[0]
+    load_before, stolen_before, began_at = os.getloadavg()[0], server_processes.stolen_seconds(), time.monotonic()
     outcome = crew.run(plan, voices(recordings, plan.sessions), pids, progress)
+    stolen_after, took_seconds = server_processes.stolen_seconds(), time.monotonic() - began_at
     machine = Machine(
         cores=os.cpu_count() or 0,
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
         load_before=round(load_before, 2),
         load_after=round(os.getloadavg()[0], 2),
+        stolen=_share_stolen(stolen_before, stolen_after, took_seconds),
     )
     return report_of(plan, outcome, len(pids), started_at, machine), outcome.tally
+
+
+def _share_stolen(before_seconds: float | None, after_seconds: float | None, took_seconds: float) -> float | None:
+    if before_seconds is None or after_seconds is None:
+        return None
+    return round((after_seconds - before_seconds) / took_seconds / (os.cpu_count() or 1), 4)
 
 
 def bar(what: str, share: float) -> None:

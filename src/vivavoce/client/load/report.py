@@ -20,6 +20,9 @@ class Machine(Struct, frozen=True, kw_only=True):
     load_before: float
     """Average number of running processes in the last minute, before and after the run."""
     load_after: float
+    stolen: float | None = None
+    """The share of its processors' time that a virtual machine's host gave to others, by the kernel's count: stalls of ten
+    milliseconds and more, where neither server nor generator is busy. `None`: not known."""
 
 
 class ServerUse(Struct, frozen=True, kw_only=True):
@@ -137,7 +140,8 @@ def table(report: Report) -> Iterator[str]:
     for name, count in (report.errors | report.refusals).items():
         yield f"{count} times: {name}"
     machine = report.machine
-    yield f"{machine.cores} cores, load {machine.load_before:.1f} before and {machine.load_after:.1f} after"
+    stolen = f"; the host took {machine.stolen:.1%} of their time" if machine.stolen else ""
+    yield f"{machine.cores} cores, load {machine.load_before:.1f} before and {machine.load_after:.1f} after{stolen}"
 
 
 def _row(title: str, figures: Percentiles | None) -> str:

@@ -1,4 +1,4 @@
-"""What the server's processes use, where they run on this machine and it runs Linux: read from `/proc`."""
+"""What the server's processes use, and what the host takes, where that is this machine and it runs Linux: from `/proc`."""
 
 from __future__ import annotations
 
@@ -55,6 +55,14 @@ def use(pids: list[int]) -> Use:
         except (OSError, ProcessLookupError):
             continue
     return Use(cpu_seconds, memory_bytes, main_thread_seconds)
+
+
+def stolen_seconds() -> float | None:
+    """The processor time, of all cores and since the start, that the host of this virtual machine gave to others."""
+    try:
+        return int(Path("/proc/stat").read_text().split()[8]) / _TICKS_PER_SECOND
+    except (OSError, IndexError, ValueError):
+        return None
 
 
 def descendants(pid: int) -> list[int]:
