@@ -143,14 +143,15 @@ class _Stream:
 
     Two threads meet here, without a lock. The event loop adds to the end of `_audio`, but only while no command waits; the
     worker cuts from its front. Both are single steps of the interpreter. All else is the worker's, who takes a command off
-    the line only when its audio is in place.
+    the line only when its audio is in place. The loop raises `called` when it puts the stream into the inbox; the worker
+    lowers it when it takes it out, before it looks for a window.
     """
 
     def __init__(self, emit: Emit) -> None:
         self.emit = emit
         self.closed = False
         self.called = False
-        """It is in the inbox."""
+        """It is in the inbox, or about to be."""
         self.in_line = False
         """It stands in the worker's line, where every stream stands at most once."""
         self.state: Floats
@@ -191,8 +192,10 @@ class _Stream:
                 return False
         else:
             self._commands.append(command)
-        called, self.called = self.called, True
-        return not called
+        if self.called:
+            return False  # Not set again: the worker may have lowered it just now, and will look.
+        self.called = True
+        return True
 
     def report(self, score: SpeechScore) -> None:
         """Emit a score."""
