@@ -20,7 +20,7 @@ from tools.silero_weights import GRAPH, read_weights
 from vivavoce.audio import Decoder, Encoder, Resampler, bytes_to_samples
 from vivavoce.engine_api import DetectSpeech, SpeechScore, StopGenerating
 from vivavoce.engines import silero_network
-from vivavoce.engines.silero import SCORE_SAMPLES, Silero
+from vivavoce.engines.silero import SCORE_SAMPLES, Silero, _Stream
 from vivavoce.engines.silero_network import CONTEXT_SAMPLES, NEW_SAMPLES, WINDOW_SAMPLES, SileroNetwork
 from vivavoce.protocol.errors import SettingsError
 from vivavoce.protocol.objects import PCM, PCMA, PCMU
@@ -326,6 +326,24 @@ def test_a_flood_takes_turns_with_the_others(engine):
     for name in range(3):
         first, second = [place for place, speaker in enumerate(heard) if speaker == name]
         assert heard[first:second].count("flood") == 1
+
+
+def test_no_call_is_lost_where_the_worker_looks_at_that_very_moment():
+    class Watched(_Stream):
+        """The worker takes it out of the inbox just when the event loop looks whether it is there."""
+
+        @property
+        def called(self):
+            was, self.raised = self.raised, False
+            return was
+
+        @called.setter
+        def called(self, value):
+            self.raised = value
+
+    stream = Watched(print)
+    calls = [stream.receive(DetectSpeech(n * SCORE_SAMPLES, bytes(WINDOW_BYTES), PCM)) for n in range(3)]
+    assert calls == [True, False, True]  # The second was seen when the worker looked; the third is seen because it calls.
 
 
 def test_a_closed_session_hears_nothing_more(engine):
