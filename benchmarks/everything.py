@@ -36,7 +36,7 @@ def measure() -> dict[str, Any]:
     one = density.measure()
     least = floor.between(before, floor.measure())
     say("two workers")
-    two = density.measure((150, 250), workers=2, spread=True)
+    two = density.measure((150, 250, 300), workers=2, spread=True)
     say("one session")
     lone = latency.one_session(40)
     say("interruptions")
