@@ -71,6 +71,18 @@ from vivavoce.session.boundary import (
 )
 from vivavoce.session.session import Session
 
+
+class Asked(Session):
+    """A session that is asked after every input, also after one that changes nothing, whether all has followed."""
+
+    def handle(self, input: Input, now: float) -> list[Output]:
+        outputs = super().handle(input, now)
+        self._settle()
+        assert self._state.drain() == []
+        assert self.deadline() == self._next_due()
+        return outputs
+
+
 UPDATES: tuple[dict[str, Any], ...] = (
     {"audio": {"input": {"turn_detection": None}}},
     {"audio": {"input": {"turn_detection": {"type": "server_vad"}}}},
@@ -126,7 +138,7 @@ class World(Laws):
             speak_late_outputs=confirms,
             confirm_barge_in_ms=300 if confirms else None,
         )
-        super().__init__(Session(self.setup), see)
+        super().__init__(Asked(self.setup), see)
         self.now = 0.0
         self.inputs: list[tuple[float, Input]] = []
         self.outputs: list[list[Output]] = []
