@@ -238,7 +238,7 @@ class Runner:
                 if not self._gone:
                     self._send(output)
             elif isinstance(output, Admit | Spend | Close):
-                self._settle(output, now, answers)
+                self._perform(output, now, answers)
             else:
                 self._submit(output, answers)
         if answers:
@@ -248,8 +248,8 @@ class Runner:
                 self._close(*self._farewell)
             self._end()
 
-    def _settle(self, output: Admit | Spend | Close, now: float, answers: list[Input]) -> None:
-        """What neither the client nor the engine is there for."""
+    def _perform(self, output: Admit | Spend | Close, now: float, answers: list[Input]) -> None:
+        """What is for the runner itself."""
         if isinstance(output, Admit):
             answers.append(self._admission(output, now))
         elif isinstance(output, Spend):
