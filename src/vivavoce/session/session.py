@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, Final, Literal, get_args
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from vivavoce.engine_api import (
     GenerationEvent,
@@ -54,18 +54,7 @@ from vivavoce.protocol.server_events import (
     SessionUpdated,
 )
 from vivavoce.session.answering import NOTHING, Answering, voice_is_settled
-from vivavoce.session.boundary import (
-    Admitted,
-    Close,
-    Disconnected,
-    Drain,
-    Input,
-    Output,
-    Refused,
-    Rejected,
-    Setup,
-    Tick,
-)
+from vivavoce.session.boundary import Admitted, Close, Disconnected, Drain, Input, Output, Refused, Rejected, Setup, Tick
 from vivavoce.session.configuration import initial, updated
 from vivavoce.session.conversation import entry_of
 from vivavoce.session.interruption import Interrupting
@@ -76,8 +65,8 @@ from vivavoce.session.transcripts import Transcripts
 from vivavoce.session.turns import Edge, End, Lull, Onset, Resumption
 
 ALONE: Final = "alone"
-"""What a handler returns where nothing follows but what it has put out: who speaks, what is owed and what is due have not
-changed. So it is with nearly all inputs, audio and scores of no consequence, and they are spared the questions."""
+"""Returned by a handler that has changed neither who speaks, nor what is owed, nor what is due: nothing follows. So it is with
+nearly all inputs, audio and scores of no consequence."""
 
 MAX_RETRIEVED_AUDIO_BYTES: Final = 700 * 1024
 """A frame stays under 1 MiB, base64 included; of longer audio the client gets the beginning."""
@@ -109,13 +98,12 @@ class Session:
         """Take one input; return all that follows from it, in order."""
         if self._closed:
             return []
-        self._state.now = now
+        self._state.now, alone = now, None
         try:
             alone = _HANDLERS[type(input)](self, input)
         except RequestError as error:
-            self._refuse(input, error)
-            alone = None
-        if alone is not ALONE:
+            self._refuse(error, input.event_id if isinstance(input, ClientEventBase) else error.event_id)
+        if alone is None:
             self._settle()
             self._due = self._next_due()
         return self._state.drain()
@@ -222,7 +210,7 @@ class Session:
         try:
             self._take_edge(end)
         except RequestError as error:
-            self._state.send(_error_event(error, None))
+            self._refuse(error)
 
     def _draft(self, lull: Lull) -> None:
         """The turn may be over: begin to answer it, if it will be answered."""
@@ -364,18 +352,15 @@ class Session:
         try:
             self._answering.answer(self._late_outputs.begin())
         except RequestError as error:
-            self._state.send(_error_event(error, None))
+            self._refuse(error)
         self._late_outputs.begun()
 
-    def _refuse(self, input: Input, error: RequestError) -> None:
-        event_id = input.event_id if isinstance(input, ClientEventBase) else error.event_id
-        self._state.send(_error_event(error, event_id or None))
-
-
-def _error_event(error: RequestError, event_id: str | None) -> Error:
-    kind: Any = "server_error" if error.code == "server_error" else "invalid_request_error"
-    details = ErrorDetails(type=kind, code=error.code, message=error.message, param=error.param, event_id=event_id)
-    return Error(error=details)
+    def _refuse(self, error: RequestError, event_id: str | UnsetType | None = None) -> None:
+        kind: Any = "server_error" if error.code == "server_error" else "invalid_request_error"
+        details = ErrorDetails(
+            type=kind, code=error.code, message=error.message, param=error.param, event_id=event_id or None
+        )
+        self._state.send(Error(error=details))
 
 
 _HANDLERS: Final[dict[type, Callable[[Session, Any], Literal["alone"] | None]]] = {
