@@ -65,8 +65,8 @@ from vivavoce.session.transcripts import Transcripts
 from vivavoce.session.turns import Edge, End, Lull, Onset, Resumption
 
 ALONE: Final = "alone"
-"""Returned by a handler that has changed neither who speaks, nor what is owed, nor what is due: nothing follows. So it is with
-nearly all inputs, audio and scores of no consequence."""
+"""Returned by a handler that has changed neither who speaks, nor what is owed, nor what is due: nothing follows. So it is
+with nearly all inputs, audio and scores of no consequence."""
 
 MAX_RETRIEVED_AUDIO_BYTES: Final = 700 * 1024
 """A frame stays under 1 MiB, base64 included; of longer audio the client gets the beginning."""
