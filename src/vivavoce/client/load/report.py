@@ -35,7 +35,8 @@ class ServerUse(Struct, frozen=True, kw_only=True):
     event_loop_ms_per_session_second: float
     """The part of it that the event loops used; the rest is inference."""
     memory_kb_per_session: float
-    """Resident memory at the end less that before the first session, for each session."""
+    """Resident memory at the end less that before the first session, for each session. Below 0 where the server gave back more
+    of what it had freed than the sessions took."""
 
 
 class OwnUse(Struct, frozen=True, kw_only=True):
@@ -132,10 +133,12 @@ def table(report: Report) -> Iterator[str]:
     yield f"audio deltas that came too late to be played: {report.late_deltas} of {report.deltas}{late}"
     if report.server is not None:
         server = report.server
+        grown_kb = server.memory_kb_per_session
+        memory = f"{grown_kb:.0f} kB a session" if grown_kb > 0 else "no more memory than before"
         yield (
             f"the server: {server.cpu_ms_per_session_second:.2f} ms of processor time a session-second "
             f"({server.event_loop_ms_per_session_second:.2f} of it the event loop; "
-            f"{server.cpu_seconds / report.seconds:.0%} of a core in all), {server.memory_kb_per_session:.0f} kB a session"
+            f"{server.cpu_seconds / report.seconds:.0%} of a core in all), {memory}"
         )
     for name, count in (report.errors | report.refusals).items():
         yield f"{count} times: {name}"
