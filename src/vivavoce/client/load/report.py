@@ -35,8 +35,8 @@ class ServerUse(Struct, frozen=True, kw_only=True):
     event_loop_ms_per_session_second: float
     """The part of it that the event loops used; the rest is inference."""
     memory_kb_per_session: float
-    """Resident memory at the end less that before the first session, for each session. Below 0 where the server gave back more
-    of what it had freed than the sessions took."""
+    """Resident memory at the end less that before the first session, for each session. Below 0 where the server gave back
+    more of what it had freed than the sessions took."""
 
 
 class OwnUse(Struct, frozen=True, kw_only=True):
