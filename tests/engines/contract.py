@@ -43,6 +43,7 @@ PATIENCE_SECONDS = 20.0
 """No answer takes this long, even on a busy machine."""
 SUBMIT_SECONDS = 0.005
 """`submit` may take microseconds; a busy machine may take it off the processor for a while, which is not counted."""
+LOOP_ANSWERS = 4
 LOOP_SECONDS = 0.020
 """What the engine may compute on the event loop at a stretch. The aim is 1 ms; garbage collection needs its turn too."""
 
@@ -411,9 +412,26 @@ async def check_what_it_cannot_do_is_ignored(engine: Engine, subject: Subject) -
 
 
 async def check_the_event_loop_stays_free(engine: Engine, subject: Subject) -> None:
-    """`submit` returns at once, and nothing long is computed on the event loop. Processor time of this thread is counted."""
+    """`submit` returns at once, and nothing long is computed on the event loop. Processor time of this thread is counted.
+
+    The kernel of a virtual machine counts what its host took as ours. An engine that computes does so each time, the host
+    does not: the best of some answers tells.
+    """
     probe = Probe(engine)
     await probe.answer(request(subject, "hello", "resp_0"))
+    stretches = []
+    for number in range(1, LOOP_ANSWERS + 1):
+        stretches.append(await _longest_stretches(probe, request(subject, subject.long, f"resp_{number}")))
+        if stretches[-1][0] < SUBMIT_SECONDS and stretches[-1][1] < LOOP_SECONDS:
+            break
+    probe.session.close()
+    submits, turns = zip(*stretches, strict=True)
+    assert min(submits) < SUBMIT_SECONDS, f"submit took {min(submits) * 1000:.1f} ms"
+    assert min(turns) < LOOP_SECONDS, f"{min(turns) * 1000:.1f} ms at a stretch"
+
+
+async def _longest_stretches(probe: Probe, asked: Generate) -> tuple[float, float]:
+    """Seconds of processor time on the event loop: of `submit`, and of its longest turn until the answer ends."""
     longest = 0.0
     running = True
 
@@ -428,19 +446,17 @@ async def check_the_event_loop_stays_free(engine: Engine, subject: Subject) -> N
     gc.collect()
     gc.disable()
     try:
-        long = request(subject, subject.long)
         watching = asyncio.create_task(watch())
         await asyncio.sleep(0)
         started = time.thread_time()
-        probe.session.submit(long)
-        assert time.thread_time() - started < SUBMIT_SECONDS
-        await probe.until(lambda event: _ends(event) and event.response_id == "resp_1")
+        probe.session.submit(asked)
+        submitted = time.thread_time() - started
+        await probe.until(lambda event: _ends(event) and event.response_id == asked.response_id)
         running = False
         await watching
     finally:
         gc.enable()
-    probe.session.close()
-    assert longest < LOOP_SECONDS, f"{longest * 1000:.1f} ms at a stretch"
+    return submitted, longest
 
 
 CHECKS = [check for name, check in sorted(globals().items()) if name.startswith("check_")]
