@@ -1,5 +1,6 @@
 // Runs in the page before its own scripts: whatever is connected to the loudspeaker is connected to a tap as well, which keeps
-// every sample. The microphone's worklet has an input; only a source of sound has none.
+// every sample. A source is silent until it is connected, so it waits for the tap. The microphone's worklet has an input; only
+// a source of sound has none.
 const TAP = `
   registerProcessor('tap', class extends AudioWorkletProcessor {
     #blocks = [];
@@ -15,16 +16,18 @@ const TAP = `
 const connect = AudioNode.prototype.connect;
 window.taps = [];
 AudioNode.prototype.connect = function (target, ...rest) {
-  if (target instanceof AudioDestinationNode && this.numberOfInputs === 0) window.taps.push(listen(this));
-  return connect.call(this, target, ...rest);
+  if (!(target instanceof AudioDestinationNode) || this.numberOfInputs > 0) return connect.call(this, target, ...rest);
+  window.taps.push(listen(this));
+  return target;
 };
 
 async function listen(source) {
   const { context } = source;
   await context.audioWorklet.addModule(URL.createObjectURL(new Blob([TAP], { type: 'text/javascript' })));
   const tap = new AudioWorkletNode(context, 'tap');
-  connect.call(source, tap);
   connect.call(tap, context.destination);
+  connect.call(source, tap);
+  connect.call(source, context.destination);
   return tap;
 }
 

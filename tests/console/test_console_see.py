@@ -106,6 +106,40 @@ def test_what_the_server_refuses_is_told_at_the_field(talked: Console) -> None:
     expect(voice).to_have_value("alloy")
 
 
+DRAWN_AT_ONCE = """
+async ([id, value, kind]) => {
+  const { store } = await import('/console/main.js');
+  window.requestAnimationFrame = (draw) => draw(0);
+  const control = document.getElementById(id);
+  control.value = value;
+  control.dispatchEvent(new Event(kind));
+  store.dispatch({ kind: 'connection', change: { roundTripMs: 1.5 } });
+}
+"""
+"""Changes a control, and something else happens and is drawn before any timer runs."""
+
+
+def test_a_value_is_sent_though_something_happens_meanwhile(talked: Console) -> None:
+    talked.page.evaluate(DRAWN_AT_ONCE, ["field-audio-output-voice", "coral", "change"])
+    assert talked.until_sent("session.update", 2)["session"]["audio"] == {"output": {"voice": "coral"}}
+
+
+def test_a_slider_stays_where_it_is_put_though_something_happens_meanwhile(shown: Console) -> None:
+    shown.page.evaluate(DRAWN_AT_ONCE, ["field-audio-output-speed", "1.25", "input"])
+    assert shown.until_sent("session.update", 2)["session"]["audio"] == {"output": {"speed": 1.25}}
+
+
+def test_what_is_written_after_a_refusal_stays(talked: Console) -> None:
+    voice = talked.page.get_by_label("Voice")
+    voice.fill("coral")
+    voice.press("Enter")
+    expect(voice).to_have_value("alloy")
+    voice.focus()
+    talked.page.evaluate(DRAWN_AT_ONCE, ["field-audio-output-voice", "sa", "input"])
+    expect(voice).to_have_value("sa")
+    expect(talked.page.locator(".field.refused small")).to_contain_text("Cannot update a conversation's voice")
+
+
 def test_a_preset_and_a_tone(shown: Console) -> None:
     shown.page.get_by_role("button", name="Quick tests").click()
     expect(shown.page.get_by_label("Answers in")).to_have_value("text")

@@ -67,15 +67,25 @@ function control(field, apply) {
   const note = h('small', { id: `${id}-note` });
   const label = h('label', { for: id }, field.label);
   const element = h('div', { class: `field ${field.kind}` }, label, value, input.element, input.list ?? null, note);
-  let shown = /** @type {any} */ (undefined);
+  /** What was echoed or sent last: anything else in a control that has the focus is being written. */
+  let settled = /** @type {any} */ (undefined);
+  /** Of a slider that was moved and has not been sent yet; 0: none. */
   let timer = 0;
 
-  const isLive = field.kind === 'slider';
-  input.element.addEventListener(isLive ? 'input' : 'change', () => {
-    clearTimeout(timer);
-    setText(value, withUnit(field, input.read()));
-    timer = setTimeout(() => apply(input.read()), isLive ? SLIDER_WAIT_MS : 0);
-  });
+  const send = () => {
+    timer = 0;
+    settled = input.read();
+    apply(settled);
+  };
+  if (field.kind === 'slider') {
+    input.element.addEventListener('input', () => {
+      clearTimeout(timer);
+      setText(value, withUnit(field, input.read()));
+      timer = setTimeout(send, SLIDER_WAIT_MS);
+    });
+  } else {
+    input.element.addEventListener('change', send);
+  }
   set(input.element, { 'aria-describedby': `${id}-note` });
 
   /**
@@ -86,10 +96,10 @@ function control(field, apply) {
   function show(session, isPending, problem) {
     element.hidden = field.when ? !field.when(session) : false;
     const echoed = field.get(session);
-    const isBusy = isPending || (document.activeElement === input.element && field.kind !== 'switch' && input.read() !== shown);
-    if (!isBusy || problem) {
-      if (!isPending && input.read() !== echoed) input.write(echoed);
-      shown = echoed;
+    const isBeingWritten = timer !== 0 || (document.activeElement === input.element && input.read() !== settled);
+    if (!isPending && !isBeingWritten) {
+      if (input.read() !== echoed) input.write(echoed);
+      settled = echoed;
       setText(value, withUnit(field, echoed));
     }
     element.classList.toggle('pending', isPending);
