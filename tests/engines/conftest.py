@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.engines.contract import Subject
+from tests.engines.probe import Subject
 from tests.engines.suite import Running
 from vivavoce.engine_api import Engine
 from vivavoce.protocol.errors import SettingsError

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.engines.contract import Answer, Probe
+from tests.engines.probe import Answer, Probe
 from tests.engines.tiny_models import qwen3_omni as tiny
 from vivavoce.engine_api import (
     Generate,

@@ -13,7 +13,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.engines.contract import CHECKS, Subject
+from tests.engines.contract import CHECKS
+from tests.engines.probe import Subject
 from vivavoce.engine_api import Engine
 
 Running = tuple[asyncio.Runner, Engine]

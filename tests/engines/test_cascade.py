@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.engines.contract import WEATHER, Answer, Probe, settle, user_text, with_speech
 from tests.engines.fakes import CHARACTER_SAMPLES, FakeChatModel, FakeSynthesizer, FakeTranscriber, speech
+from tests.engines.probe import WEATHER, Answer, Probe, settle, user_text, with_speech
 from vivavoce.engine_api import (
     EngineEvent,
     FunctionCallArguments,

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.engines.contract import Probe, settle, with_speech
 from tests.engines.fakes import FakeChatModel, FakeSynthesizer, FakeTranscriber, speech
+from tests.engines.probe import Probe, settle, with_speech
 from vivavoce.engine_api import (
     Generate,
     GenerationDone,

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.engines.audio_upstream import base64, speaking, wav
-from tests.engines.contract import PATIENCE_SECONDS, WEATHER, Answer, Probe, user_text, with_speech
 from tests.engines.fakes import FakeTranscriber, speech
+from tests.engines.probe import PATIENCE_SECONDS, WEATHER, Answer, Probe, user_text, with_speech
 from tests.engines.test_openai_failures import FAILURES, KEY, is_cut
 from tests.engines.upstream_server import Out, Received, UpstreamServer, chunk, models, upstream, upstream_thread
 from tests.serving import send, serving, until

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.engines.audio_upstream import DIALECTS, speaking
-from tests.engines.contract import Subject
 from tests.engines.fakes import FakeTranscriber, speech
+from tests.engines.probe import Subject
 from tests.engines.suite import Running, every_check, put_through
 from tests.engines.upstream_server import upstream_thread
 from vivavoce.engines.chat_audio import ChatAudio

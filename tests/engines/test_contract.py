@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines import contract
-from tests.engines.contract import CHECKS, Subject, with_speech
+from tests.engines import probe
+from tests.engines.contract import CHECKS
 from tests.engines.fakes import FakeChatModel, FakeSynthesizer, FakeTranscriber
+from tests.engines.probe import Subject, with_speech
 from tests.engines.suite import Running, every_check, put_through
 from vivavoce.engine_api import Emit, EngineEvent, EngineSession, Generate, GenerationDone, Mark, OutputTranscript
 from vivavoce.engines.cascade import Cascade
@@ -185,7 +186,7 @@ leaked: list[object] = []
     ],
 )
 def test_a_broken_engine_is_caught(engine: type[Broken], check: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contract, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(probe, "PATIENCE_SECONDS", 0.2)
     by_name = {check.__name__: check for check in CHECKS}
     subject = Subject(name="broken", make=engine)
     with pytest.raises((AssertionError, TimeoutError)):

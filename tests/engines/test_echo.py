@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.engines.contract import Answer, Probe, user_text, with_speech
 from tests.engines.fake_clock import run_on_fake_clock
+from tests.engines.probe import Answer, Probe, user_text, with_speech
 from vivavoce.audio import to_pcm
 from vivavoce.engine_api import Generate, GenerationDone, OutputAudio
 from vivavoce.engines.echo import CHUNK_BYTES, NOTHING_HEARD, ONLY_AUDIO, SLICE_BYTES, Echo

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.engines.contract import Probe
 from tests.engines.fakes import FakeChatModel, FakeTranscriber
+from tests.engines.probe import Probe
 from tests.engines.tiny_models.kokoro import LOUDNESS, TOKEN_SAMPLES, heard, loudness_of, write_kokoro
 from vivavoce.engine_api import Generate, Mark
 from vivavoce.engines.cascade import Cascade

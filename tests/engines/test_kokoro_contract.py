@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines.contract import Subject
 from tests.engines.fakes import FakeChatModel, FakeTranscriber
+from tests.engines.probe import Subject
 from tests.engines.suite import Running, every_check, put_through
 from tests.engines.tiny_models.kokoro import write_kokoro
 from vivavoce.engines.cascade import Cascade

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.engines.contract import WEATHER
+from tests.engines.probe import WEATHER
 from tests.engines.upstream_server import Out, Received, UpstreamServer, called, chunk, models, upstream, well
 from vivavoce.engine_api import Generate
 from vivavoce.engines.openai_chat import OpenAIChat

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.engines.contract import Subject
+from tests.engines.probe import Subject
 from tests.engines.suite import Running, every_check, put_through
 from tests.engines.upstream_server import UpstreamServer, upstream_thread, well
 from vivavoce.engines.cascade import Cascade

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.engines.contract import Probe
 from tests.engines.fakes import FakeChatModel, FakeTranscriber
+from tests.engines.probe import Probe
 from tests.engines.tiny_models.pocket_tts import VOICES, write_pocket_tts
 from vivavoce.engine_api import Generate, Mark
 from vivavoce.engines.cascade import Cascade

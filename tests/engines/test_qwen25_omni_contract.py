@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines.contract import CHECKS, Answer, Probe, Subject, request
+from tests.engines.contract import CHECKS
+from tests.engines.probe import Answer, Probe, Subject, request
 from tests.engines.tiny_models import qwen25_omni as tiny
 from tests.engines.tiny_models.qwen3_omni import LONG
 from vivavoce.engine_api import Engine, EngineEvent, GenerationDone, OutputAudio, OutputTranscript, StopGenerating

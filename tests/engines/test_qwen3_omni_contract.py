@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.engines.contract import CHECKS, Subject
+from tests.engines.contract import CHECKS
+from tests.engines.probe import Subject
 from tests.engines.tiny_models import qwen3_omni as tiny
 from vivavoce.engines.qwen_omni.engine import QwenOmni
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.engines.contract import Probe
+from tests.engines.probe import Probe
 from tests.engines.qwen3_scenes import INSTRUCTIONS, Scene, alone, pcm, said, spoken, stage, typed
 from vivavoce.audio import Encoder
 from vivavoce.engine_api import (

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.engines.contract import WEATHER, Probe
+from tests.engines.probe import WEATHER, Probe
 from tests.engines.qwen3_scenes import OPTIONS, Scene, pcm, stage, typed
 from tests.engines.tiny_models import qwen3_omni as tiny
 from vivavoce.engine_api import (

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.engines.contract import PATIENCE_SECONDS, WEATHER, Answer, Probe, user_text, with_speech
+from tests.engines.probe import PATIENCE_SECONDS, WEATHER, Answer, Probe, user_text, with_speech
 from tests.engines.realtime_upstream_server import FakeServer, Upstream, Wire, answers, fake_server, wire
 from tests.live import live
 from vivavoce.audio import Encoder

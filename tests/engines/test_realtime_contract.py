@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.engines.contract import Subject, with_speech
+from tests.engines.probe import Subject, with_speech
 from tests.engines.suite import Running, every_check, put_through
 from tests.engines.test_contract import SCRIPT, hummed
 from tests.live import live

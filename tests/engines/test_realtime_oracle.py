@@ -11,7 +11,7 @@ from openai.types.realtime import RealtimeClientEvent
 from pydantic import BaseModel, TypeAdapter
 
 from tests.engines.audio_upstream import speaking
-from tests.engines.contract import WEATHER, Probe, user_text, with_speech
+from tests.engines.probe import WEATHER, Probe, user_text, with_speech
 from tests.engines.realtime_upstream_server import Upstream, fake_server
 from tests.engines.upstream_server import upstream
 from vivavoce.engine_api import Generate, Listen, OutputAudio, StopGenerating

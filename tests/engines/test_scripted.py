@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.engines.contract import Answer, Probe, user_text, with_speech
 from tests.engines.fake_clock import run_on_fake_clock
+from tests.engines.probe import Answer, Probe, user_text, with_speech
 from vivavoce.audio import SAMPLE_HZ
 from vivavoce.engine_api import (
     EngineEvent,

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from tests.engines.contract import WEATHER, Probe, settle, user_text
+from tests.engines.probe import WEATHER, Probe, settle, user_text
 from vivavoce.engine_api import (
     Capabilities,
     FunctionCallArguments,

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.engines.contract import Subject
 from tests.engines.fakes import FakeChatModel, FakeSynthesizer
 from tests.engines.hearing_turns import noise
+from tests.engines.probe import Subject
 from tests.engines.suite import Running, every_check, put_through
 from tests.engines.tiny_models import sherpa, whisper
 from tests.serving import send, serving, until

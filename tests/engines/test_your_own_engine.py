@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines.contract import CHECKS, Probe, Subject, user_text
+from tests.engines.contract import CHECKS
+from tests.engines.probe import Probe, Subject, user_text
 from vivavoce import registry
 from vivavoce.engine_api import Engine, Generate
 
