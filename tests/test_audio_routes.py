@@ -23,6 +23,7 @@ from vivavoce.engines.openai_transcriptions import OpenAITranscriptions
 from vivavoce.engines.parts import Hints, Utterance
 from vivavoce.engines.wav import read_wav, wav_header
 from vivavoce.protocol.objects import PCM
+from vivavoce.settings import RateLimits
 
 AUDIO = Path(__file__).parents[2] / "shared" / "audio"
 
@@ -229,6 +230,30 @@ def test_a_key_is_needed_where_keys_are_set() -> None:
         assert keyed.status == 200
 
     run(test, api_keys=("sk-mine",))
+
+
+def test_a_key_has_so_many_requests_a_minute() -> None:
+    async def test(served: Served, client: openai.AsyncOpenAI) -> None:
+        def ask(key: str) -> Any:
+            return served.request("POST", "/v1/audio/speech", {"input": "Hi."}, authorization=f"Bearer {key}")
+
+        assert [(await ask("sk-one")).status for _ in range(3)] == [200, 200, 429]
+        refused = await ask("sk-one")
+        assert refused.error["code"] == "rate_limit_exceeded"
+        assert refused.error["message"].startswith("Rate limit reached for requests per min: Limit 2, Used 2, Requested 1.")
+        assert 25 <= int(refused.headers["retry-after"]) <= 30
+        async with served.connect(additional_headers={"Authorization": "Bearer sk-one"}) as session:
+            await send(
+                session,
+                "conversation.item.create",
+                item={"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi."}]},
+            )
+            await send(session, "response.create")
+            details = (await until(session, "response.done"))["response"]["status_details"]
+            assert details["error"]["code"] == "rate_limit_exceeded"
+        assert (await ask("sk-other")).status == 200
+
+    run(test, api_keys=("sk-one", "sk-other"), rate_limits=RateLimits(requests_per_minute=2))
 
 
 def test_engines_that_cannot_say_so_and_others_step_in() -> None:

@@ -48,7 +48,7 @@ class RateLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one API key may use in a minute, counted in each worker. 0 is no limit."""
 
     requests_per_minute: Count = 0
-    """Responses a minute."""
+    """Responses a minute, and requests to the audio routes."""
     tokens_per_minute: Count = 0
     """Input and output tokens a minute."""
 

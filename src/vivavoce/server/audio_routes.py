@@ -11,6 +11,7 @@ import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from math import ceil
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -70,7 +71,7 @@ class SpeechBody(Struct, frozen=True):
 
 
 class AudioRoutes:
-    """Bounded like sessions: so many requests at once, and no more."""
+    """Bounded like sessions: so many requests at once, and no more; a key's limit counts them with its responses."""
 
     def __init__(self, state: ServerState) -> None:
         self._state: Final = state
@@ -78,7 +79,7 @@ class AudioRoutes:
 
     async def transcriptions(self, request: Request) -> Response:
         """`POST /v1/audio/transcriptions`."""
-        self._state.gate.owner(request.headers, time.time())
+        self._admit(request)
         form = await form_with_file(request, "file", MOST_UPLOAD_BYTES)
         logprobs = "logprobs" in (form.fields.get("include[]"), form.fields.get("include"))
         asked = converted({**form.fields, "logprobs": logprobs}, TranscriptionForm, strict=False)
@@ -97,7 +98,7 @@ class AudioRoutes:
 
     async def speech(self, request: Request) -> Response:
         """`POST /v1/audio/speech`."""
-        self._state.gate.owner(request.headers, time.time())
+        self._admit(request)
         asked = converted(await json_object(request), SpeechBody)
         synthesizer = self._state.engines.synthesizer(asked.model)
         if synthesizer is None:
@@ -109,6 +110,14 @@ class AudioRoutes:
             return _Streamed(_speech_events(first, pieces), "text/event-stream")
         head = wav_header(SAMPLE_HZ) if asked.response_format == "wav" else b""
         return _Streamed(_joined(head + first, pieces), f"audio/{asked.response_format}")
+
+    def _admit(self, request: Request) -> None:
+        """Count a request against its key, as a response is. Raises `HttpError` 401 and 429."""
+        account = self._state.accounts.of(self._state.gate.owner(request.headers, time.time()).key_id)
+        now = time.monotonic()
+        if refusal := account.admit(0, now).refusal:
+            wait = {"retry-after": str(ceil(account.wait(now)))}
+            raise HttpError(429, "rate_limit_exceeded", refusal, headers=wait)
 
     @contextmanager
     def _place(self) -> Iterator[None]:

@@ -31,16 +31,19 @@ class Bucket:
         """Take it out, there or not; a negative amount goes back."""
         self._level = min(self.limit, self.level(now) - amount)
 
+    def wait(self, amount: int, now: float) -> float:
+        """Seconds until `amount` can be had: 0 if it can now."""
+        return max(0.0, amount - self.level(now)) * _MINUTE / self.limit
+
     def refusal(self, amount: int, now: float) -> str | None:
         """Why `amount` cannot be had now, in the hosted API's words."""
-        level = self.level(now)
-        if level >= amount:
+        seconds = self.wait(amount, now)
+        if seconds == 0:
             return None
         what = f"{self.name} per min: Limit {self.limit}"
         if amount > self.limit:
             return f"Request too large for {what}, Requested {amount}."
-        seconds = (amount - level) * _MINUTE / self.limit
-        used = round(self.limit - level)
+        used = round(self.limit - self._level)
         return f"Rate limit reached for {what}, Used {used}, Requested {amount}. Please try again in {seconds:.3g}s."
 
     def state(self, now: float) -> RateLimit:
@@ -66,6 +69,12 @@ class KeyAccount:
             for bucket, amount in wanted:
                 bucket.take(amount, now)
         return Admission(refusal, tuple(bucket.state(now) for bucket, _ in wanted))
+
+    def wait(self, now: float) -> float:
+        """Seconds until a request can be admitted: 0 if it can now."""
+        return max(
+            (bucket.wait(amount, now) for bucket, amount in ((self._requests, 1), (self._tokens, 0)) if bucket), default=0
+        )
 
     def spend(self, tokens: int, now: float) -> None:
         """Settle what a response really cost."""
