@@ -161,7 +161,7 @@ def test_a_port_in_use_is_one_line_and_exit_code_2(workers: str) -> None:
         (["serve", "--host", "0.0.0.0"], "Set VIVAVOCE_API_KEYS"),
         (["serve", "--set", "limits.max_sesions=1"], 'Did you mean "limits.max_sessions"?'),
         (["serve", "--set", "port"], "write it as NAME=VALUE"),
-        (["serve", "--port", "many"], "port: expected `int`"),
+        (["serve", "--port", "many"], "port: expected an integer"),
         (["serve", "--engine", "no-such", "--port", "0"], "No engine named 'no-such'"),
         (["config", "--config", "/nowhere.toml"], "Cannot read the settings file"),
     ],

@@ -109,7 +109,7 @@ def test_options_become_a_struct() -> None:
     ("options", "line"),
     [
         ({"delay": 3}, "engines.parrot: unknown option 'delay'. Known: delay_ms, voice."),
-        ({"delay_ms": "soon"}, "engines.parrot.delay_ms: Expected `int`, got `str`."),
+        ({"delay_ms": "soon"}, "engines.parrot.delay_ms: expected an integer, got a string."),
     ],
 )
 def test_options_that_are_wrong_are_named(options: dict[str, object], line: str) -> None:

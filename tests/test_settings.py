@@ -43,7 +43,7 @@ def test_what_is_wrong_with_a_profile_names_its_line(tmp_path: Path) -> None:
     profile = tmp_path / "house.toml"
     for text, complaint in {
         "port = 1\nprot = 1": 'house.toml:2: unknown setting "prot"',
-        "\n[limits]\nitems = 'many'": "house.toml:3: limits.items: expected `int`",
+        "\n[limits]\nitems = 'many'": "house.toml:3: limits.items: expected an integer",
         "\nprofile = 'laptop'": "house.toml:2: a profile cannot name another one.",
     }.items():
         profile.write_text(text)
@@ -95,10 +95,10 @@ def test_foreign_variables_harm_nobody() -> None:
         ("limits.itemz = 1", ':1: unknown setting "limits.itemz". Did you mean "limits.items"?'),
         ("max_sessions = 1", 'Did you mean "limits.max_sessions"?'),
         ("[limit]\nitems = 1", 'Did you mean "limits.items"?'),
-        ("[limits]\n\nitems = 'many'", "vivavoce.toml:3: limits.items: expected `int`"),
-        ("port = 70000", "vivavoce.toml:1: port: expected `int` <= 65535."),
+        ("[limits]\n\nitems = 'many'", "vivavoce.toml:3: limits.items: expected an integer"),
+        ("port = 70000", "vivavoce.toml:1: port: expected an integer <= 65535."),
         ("log = 'xml'", "vivavoce.toml:1: log: invalid enum value 'xml'. Write one of: human, json."),
-        ("limits = 3", "vivavoce.toml:1: limits: expected `object`, got `int`."),
+        ("limits = 3", "vivavoce.toml:1: limits: expected a table, got an integer."),
         ("port = ", "not valid TOML"),
         ("certfile = 'a.pem'", "TLS needs both"),
         ("allowed_origins = ['https://a.example/x']", "vivavoce.toml:1: allowed_origins:"),

@@ -28,7 +28,7 @@ import msgspec
 from msgspec import Struct
 
 from vivavoce.engine_api import Capabilities, DetectSpeech, Emit, Engine, EngineCommand, EngineSession, ScoreTurn
-from vivavoce.protocol.errors import EngineError, SettingsError, written_as
+from vivavoce.protocol.errors import EngineError, SettingsError, written_as, wrong_value
 
 logger = logging.getLogger(__name__)
 
@@ -102,10 +102,10 @@ def read_options(options: Mapping[str, Any], shape: type[OptionsT], name: str) -
     try:
         return msgspec.convert(options, shape, strict=False)
     except msgspec.ValidationError as error:
-        message, _, where = str(error).partition(" - at `$")
-        field = next((field for field in msgspec.structs.fields(shape) if where.rstrip("`") == f".{field.name}"), None)
+        message, where = wrong_value(error)
+        field = next((field for field in msgspec.structs.fields(shape) if where == field.name), None)
         wanted = written_as(field.type) if field else ""
-        raise SettingsError(f"engines.{name}{where.rstrip('`')}: {message}.{wanted}") from None
+        raise SettingsError(f"{'.'.join(filter(None, ('engines', name, where)))}: {message}.{wanted}") from None
 
 
 def _points(group: str) -> dict[str, metadata.EntryPoint]:

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from vivavoce.protocol.errors import SettingsError, written_as
+from vivavoce.protocol.errors import SettingsError, written_as, wrong_value
 
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -286,11 +286,11 @@ def _converted(tree: dict[str, Any], source: _Source) -> Settings:
     try:
         return msgspec.convert(tree, Settings, strict=False)
     except msgspec.ValidationError as error:
-        message, _, where = str(error).partition(" - at `$.")
-        path = tuple(re.split(r"[.\[]", where.rstrip("`"))) if where else ()
+        message, where = wrong_value(error)
+        path = tuple(re.split(r"[.\[]", where)) if where else ()
         name = ".".join(path)
         wanted = written_as(LEAVES[path].type) if path in LEAVES else ""
-        raise SettingsError(f"{source.place(path)}{name}: {message[:1].lower()}{message[1:]}.{wanted}") from None
+        raise SettingsError(f"{source.place(path)}{name}: {message}.{wanted}") from None
 
 
 def _checked(settings: Settings, source: _Source) -> Settings:

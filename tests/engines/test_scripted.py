@@ -330,18 +330,18 @@ def test_without_transcripts_it_tells_the_length() -> None:
 @pytest.mark.parametrize(
     ("script", "line"),
     [
-        ([], "engines.scripted.script: Expected `str | object`, got `array`."),
-        ({"turn": []}, "script: Object contains unknown field `turn`"),
-        ({"turns": {"say": "x"}}, "script: turns: Expected `array`, got `dict`."),
+        ([], "engines.scripted.script: expected a string or a table, got a list."),
+        ({"turn": []}, "script: unknown field `turn`"),
+        ({"turns": {"say": "x"}}, "script: turns: expected a list."),
         ({"turns": ["hello"]}, "script: turns[0]: a turn is a table, such as {say: Hello.}."),
-        ({"turns": [{"sing": "x"}]}, "script: turns[0].do[0]: Object contains unknown field `sing`."),
+        ({"turns": [{"sing": "x"}]}, "script: turns[0].do[0]: unknown field `sing`."),
         ({"turns": [{"say": "x", "do": []}]}, "script: turns[0]: say belongs into a step of `do`."),
-        ({"turns": [{"say": 5}]}, "script: turns[0].do[0].say: Expected `str`, got `int`."),
-        ({"turns": [{"after_ms": -1}]}, "script: turns[0].do[0].after_ms: Expected `int` >= 0."),
-        ({"turns": [{"stop": "now"}]}, "script: turns[0].do[0].stop: Invalid enum value 'now'."),
+        ({"turns": [{"say": 5}]}, "script: turns[0].do[0].say: expected a string, got an integer."),
+        ({"turns": [{"after_ms": -1}]}, "script: turns[0].do[0].after_ms: expected an integer >= 0."),
+        ({"turns": [{"stop": "now"}]}, "script: turns[0].do[0].stop: invalid enum value 'now'."),
         ({"turns": [{"when": "(", "say": "x"}]}, "script: turns[0].when: not a regular expression: "),
-        ({"transcripts": "hello"}, "script: transcripts: Expected `array`, got `str`."),
-        ({"transcripts": [{"words": "x"}]}, "script: transcripts[0]: Object contains unknown field `words`."),
+        ({"transcripts": "hello"}, "script: transcripts: expected a list."),
+        ({"transcripts": [{"words": "x"}]}, "script: transcripts[0]: unknown field `words`."),
     ],
 )
 def test_a_mistake_is_one_line_that_names_its_place(script: Any, line: str) -> None:
@@ -356,7 +356,7 @@ def test_a_mistake_is_one_line_that_names_its_place(script: Any, line: str) -> N
         (None, "Cannot read the script {path}: No such file or directory."),
         ("turns: [", "{path}: not valid YAML: "),
         ("- a\n", "{path}: a script is a table with `turns`."),
-        ("turns: [{say: 1}]\n", "{path}: turns[0].do[0].say: Expected `str`, got `int`."),
+        ("turns: [{say: 1}]\n", "{path}: turns[0].do[0].say: expected a string, got an integer."),
     ],
 )
 def test_a_mistake_in_a_file_names_the_file(tmp_path: Path, text: str | None, line: str) -> None:

@@ -14,7 +14,7 @@ import yaml
 from msgspec import Meta, Struct
 
 from vivavoce.audio import SAMPLE_HZ, Resampler
-from vivavoce.protocol.errors import SettingsError
+from vivavoce.protocol.errors import SettingsError, wrong_value
 
 Milliseconds = Annotated[int, Meta(ge=0)]
 
@@ -113,8 +113,8 @@ def read_script(source: str | Mapping[str, Any]) -> Script:
     try:
         script = msgspec.convert(plain, Script)
     except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `$.")
-        raise SettingsError(": ".join(filter(None, (where, path.rstrip("`"), f"{message}.")))) from None
+        message, path = wrong_value(error)
+        raise SettingsError(": ".join(filter(None, (where, path, f"{message}.")))) from None
     _check_patterns(script, where)
     return script
 
@@ -146,7 +146,7 @@ def _read_yaml(path: str) -> Any:
 def _list(tree: Mapping[str, Any], key: str, where: str) -> list[Any]:
     value = tree.get(key) or []
     if not isinstance(value, list | tuple):
-        raise SettingsError(f"{where}: {key}: Expected `array`, got `{type(value).__name__}`.")
+        raise SettingsError(f"{where}: {key}: expected a list.")
     return list(value)
 
 

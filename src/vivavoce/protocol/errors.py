@@ -10,8 +10,11 @@ Anything else that is raised is our own bug: the client sees `server_error` with
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final, Literal, get_args, get_origin
+
+import msgspec
 
 
 class VivavoceError(Exception):
@@ -45,6 +48,30 @@ class EngineError(VivavoceError):
 
 class SettingsError(VivavoceError):
     """The operator's settings cannot work. `str(error)` says which setting, and what to write instead."""
+
+
+def wrong_value(error: msgspec.ValidationError) -> tuple[str, str]:
+    """What is wrong with a setting, in the operator's words, and where: `expected an integer, got a string`, `limits.items`.
+
+    `where` is empty if it is about the whole.
+    """
+    message, _, where = str(error).partition(" - at `$")
+    if message.startswith("Expected "):
+        message = _TYPES.sub(lambda types: " or ".join(_KINDS.get(name, name) for name in types[1].split(" | ")), message)
+    message = message.removeprefix("Object contains ").replace("Object missing required field", "missing")
+    return f"{message[:1].lower()}{message[1:]}", where.rstrip("`").removeprefix(".")
+
+
+_TYPES: Final = re.compile(r"`([a-z |]+)`")
+_KINDS: Final = {
+    "str": "a string",
+    "int": "an integer",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+    "null": "nothing",
+}
 
 
 def written_as(annotation: Any) -> str:
