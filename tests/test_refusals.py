@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from vivavoce.protocol.codec import GA, MAX_CONFIG_BYTES, MAX_FRAME_BYTES, MAX_ITEM_BYTES, binary_frame
+from vivavoce.protocol.config import SessionConfig
 from vivavoce.protocol.errors import RequestError
+from vivavoce.session.configuration import updated
 
 
 def decode(event: Any) -> Any:
@@ -234,6 +236,12 @@ def test_an_event_id_that_is_none_names_nothing(event_id: Any) -> None:
     error = refused(json.dumps({"type": "conversation.item.delete", "event_id": event_id}))
     assert error.event_id is None
     assert error.param in ("event_id", "item_id")
+
+
+def test_values_that_both_kinds_of_session_know_are_named_once() -> None:
+    with pytest.raises(RequestError) as raised:
+        updated(SessionConfig(), {"audio": {"input": {"turn_detection": {"type": "none"}}}})
+    assert str(raised.value) == "Invalid value: 'none'. Supported values are: 'server_vad' and 'semantic_vad'."
 
 
 @pytest.mark.parametrize("frame", ["[]", "null", "3", '"session.update"', "true"])

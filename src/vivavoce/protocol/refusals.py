@@ -154,7 +154,8 @@ def supported(schema: Any, path: str) -> list[object]:
         structs = [node for node in level if isinstance(node, inspect.StructType)]
         tags = [node.tag for node in structs if node.tag_field == name and node.tag is not None]
         level = _flat(_below(level, name))
-    return tags or [value for node in level if isinstance(node, inspect.LiteralType) for value in node.values]
+    values = tags or [value for node in level if isinstance(node, inspect.LiteralType) for value in node.values]
+    return list(dict.fromkeys(values))  # Both kinds of session have some fields, and their values, in common.
 
 
 @cache
