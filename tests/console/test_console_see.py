@@ -106,6 +106,30 @@ def test_what_the_server_refuses_is_told_at_the_field(talked: Console) -> None:
     expect(voice).to_have_value("alloy")
 
 
+@pytest.mark.parametrize(
+    ("label", "value", "sent"),
+    [
+        ("Turn detection", "", {"audio": {"input": {"turn_detection": None}}}),
+        (
+            "Tone",
+            "whispering",
+            {"instructions": "You are a friendly assistant. Answer in one or two short sentences.\nSpeak in a whisper."},
+        ),
+    ],
+)
+def test_a_choice_stays_until_the_server_has_answered(shown: Console, label: str, value: str, sent: dict[str, Any]) -> None:
+    field = shown.page.get_by_label(label, exact=True)
+    shown.page.evaluate("WebSocket.prototype.send = (text) => { window.unsent = JSON.parse(text); }")
+    field.select_option(value)
+    shown.page.evaluate(DRAWN)
+    expect(field).to_have_value(value)
+    expect(shown.page.locator(".field.pending").filter(has=field)).to_have_count(1)
+    assert shown.page.evaluate("window.unsent.session") == {"type": "realtime", **sent}
+
+
+DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+"""Waits until what has happened is drawn."""
+
 DRAWN_AT_ONCE = """
 async ([id, value, kind]) => {
   const { store } = await import('/console/main.js');

@@ -5,7 +5,7 @@
  *
  * @typedef {import('../wire.js').Session} Session
  * @typedef {object} Field
- * @property {string} id Its path in the session, where it has one.
+ * @property {string} id Its path in the session; that of what it is a part of, and its name, where it has none.
  * @property {string} group
  * @property {string} label
  * @property {'text' | 'words' | 'select' | 'suggest' | 'slider' | 'switch' | 'number'} kind `text` is long, `words` one line.
@@ -114,7 +114,7 @@ export const FIELDS = [
     patch: (voice) => output({ voice }),
   },
   {
-    id: 'tone', group: 'Assistant', label: 'Tone', kind: 'select', options: TONES.map((tone) => [tone, tone || 'its own']),
+    id: 'instructions.tone', group: 'Assistant', label: 'Tone', kind: 'select', options: TONES.map((tone) => [tone, tone || 'its own']),
     hint: 'A line in the instructions.',
     get: (session) => toneOf(session.instructions),
     patch: (tone, session) => ({ instructions: withTone(session.instructions, tone) }),

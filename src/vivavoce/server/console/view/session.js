@@ -43,11 +43,12 @@ export function session(update) {
 }
 
 /**
+ * Does one of these changes concern this field: the field itself, a part of it, or something that it is a part of?
  * @param {Set<string>} changed
  * @param {string} id
  */
 function touches(changed, id) {
-  return [...changed].some((path) => path === id || path.startsWith(`${id}.`));
+  return [...changed].some((path) => path === id || path.startsWith(`${id}.`) || id.startsWith(`${path}.`));
 }
 
 /** @param {(patch: Record<string, any>) => void} update */
