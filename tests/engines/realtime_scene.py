@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from typing import Any
 
-from tests.engines.probe import Answer, Probe, user_text
+from tests.engines.probe import Answer, Probe, in_use, user_text
 from tests.engines.realtime_upstream_server import FakeServer, answers, fake_server
-from vivavoce.engine_api import Generate
 from vivavoce.engines.realtime import Realtime
 from vivavoce.protocol.objects import Item
 
@@ -18,15 +18,12 @@ SPEECH = b"\1\2" * 12_000
 class Scene:
     """An engine in front of a server, and one session of it."""
 
-    def __init__(self, server: FakeServer, engine: Realtime) -> None:
+    def __init__(self, server: FakeServer, probe: Probe) -> None:
         self.server = server
-        self.engine = engine
-        self.probe = Probe(engine)
-        self._count = 0
+        self.probe = probe
 
     async def ask(self, *items: Item, **fields: Any) -> Answer:
-        self._count += 1
-        return await self.probe.answer(Generate(response_id=f"resp_{self._count}", items=items or (HELLO,), **fields))
+        return await self.probe.ask(*(items or (HELLO,)), **fields)
 
     @property
     def said(self) -> list[str]:
@@ -41,14 +38,12 @@ def scene(play: Callable[[Scene], Awaitable[Any]], behave: Any = answers, **opti
     """Play it in front of a server that behaves like this; what the play returns."""
 
     async def main() -> Any:
-        async with fake_server(behave) as server:
-            engine = Realtime({"base_url": server.url, "api_key": KEY, **options})
-            await engine.start()
-            scene = Scene(server, engine)
-            try:
-                return await play(scene)
-            finally:
-                scene.probe.session.close()
-                await engine.close()
+        async with (
+            fake_server(behave) as server,
+            in_use(Realtime({"base_url": server.url, "api_key": KEY, **options})) as engine,
+        ):
+            probe = Probe(engine)
+            with closing(probe.session):
+                return await play(Scene(server, probe))
 
     return asyncio.run(main())

@@ -11,9 +11,9 @@ import pytest
 from tests.engines.audio_upstream import base64, speaking, wav
 from tests.engines.chat_audio_scene import HELLO, PCM_HELLO, Scene, scene
 from tests.engines.fakes import FakeTranscriber, speech
-from tests.engines.probe import PATIENCE_SECONDS, Probe
+from tests.engines.probe import PATIENCE_SECONDS, Probe, in_use
 from tests.engines.test_openai_failures import FAILURES, KEY, is_cut
-from tests.engines.upstream_server import Out, Received, UpstreamServer, chunk, models, upstream_thread
+from tests.engines.upstream_server import QUICK, Out, Received, UpstreamServer, chunk, models, upstream_thread
 from tests.serving import send, serving, until
 from vivavoce.engine_api import Generate, GenerationDone, GenerationFailed, OutputAudio, StopGenerating
 from vivavoce.engines.chat_audio import ChatAudio
@@ -92,7 +92,6 @@ MORE_FAILURES = {
     ends_after_the_words: "upstream_disconnected",
     is_cut_after_the_words: "upstream_disconnected",
 }
-QUICK = {"first_seconds": 0.3, "silence_seconds": 0.3}
 
 
 @pytest.mark.parametrize("failing", MORE_FAILURES, ids=lambda answer: answer.__name__)
@@ -122,12 +121,9 @@ def test_a_failure_is_one_event_and_the_session_lives(failing: Any, caplog: pyte
 
 def test_nobody_there() -> None:
     async def main(port: int) -> None:
-        engine = ChatAudio({"base_url": f"http://127.0.0.1:{port}/v1"})
-        await engine.start()
-        probe = Probe(engine)
-        answer = await probe.answer(Generate(response_id="resp_1", items=HELLO))
-        assert answer.end.code == "upstream_unreachable"
-        await engine.close()
+        async with in_use(ChatAudio({"base_url": f"http://127.0.0.1:{port}/v1"})) as engine:
+            answer = await Probe(engine).ask(*HELLO)
+            assert answer.end.code == "upstream_unreachable"
 
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

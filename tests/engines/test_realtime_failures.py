@@ -11,13 +11,12 @@ import pytest
 from tests.engines.probe import PATIENCE_SECONDS, Probe, with_speech
 from tests.engines.realtime_scene import HELLO, KEY, SPEECH, Scene, scene
 from tests.engines.realtime_upstream_server import Upstream, Wire, answers, fake_server, wire
+from tests.engines.upstream_server import QUICK
 from tests.live import live
 from vivavoce.engine_api import Generate, GenerationDone, GenerationFailed, Listen
 from vivavoce.engines import realtime_line
 from vivavoce.engines.realtime import Realtime
 from vivavoce.protocol.objects import PCM
-
-QUICK = {"first_seconds": 0.3, "silence_seconds": 0.3}
 
 
 async def says_nothing(upstream: Upstream) -> None:
