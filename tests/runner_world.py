@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -89,6 +90,19 @@ class Notebook:
 
     def close(self) -> Any:
         self.closed += 1
+
+    def of(self, kind: type) -> list[Any]:
+        return [command for command in self.commands if isinstance(command, kind)]
+
+
+class News(asyncio.Event):
+    """Set whenever something happened, for those who wait until it is what they want."""
+
+    async def until(self, met: Callable[[], object]) -> None:
+        async with asyncio.timeout(30):
+            while not met():
+                self.clear()
+                await self.wait()
 
 
 class Watcher:
