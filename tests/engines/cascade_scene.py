@@ -6,7 +6,15 @@ from typing import Any
 
 from tests.engines.fakes import FakeChatModel, FakeSynthesizer, FakeTranscriber, speech
 from tests.engines.probe import Answer, Probe, with_speech
-from vivavoce.engine_api import EngineEvent, Generate, Transcribe, TranscriptDone, TranscriptFailed
+from vivavoce.engine_api import (
+    EngineEvent,
+    Generate,
+    GenerationDone,
+    Listen,
+    Transcribe,
+    TranscriptDone,
+    TranscriptFailed,
+)
 from vivavoce.engines.cascade import Cascade
 from vivavoce.engines.parts import ChatEvent
 from vivavoce.protocol.objects import PCM, InputAudioPart, Item, Message
@@ -35,6 +43,15 @@ class Scene:
 
         self.chat_model.reply = reply  # type: ignore[method-assign]
 
+    def listen(self, words: str, *, final: bool = False) -> None:
+        self.submit(Listen("item_user", speech(words), PCM, final))
+
+    def generate(self, response_id: str, words: str) -> None:
+        self.submit(Generate(response_id=response_id, items=(user_audio(words),)))
+
+    async def done(self, response_id: str) -> None:
+        await self.probe.until(lambda event: event == GenerationDone(response_id))
+
     async def answer(self, *items: Item, **fields: Any) -> Answer:
         self.probe.events.clear()
         return await self.probe.answer(Generate(response_id="r", items=items, **fields))
@@ -42,6 +59,10 @@ class Scene:
     async def transcript(self, item_id: str = "item_user", words: str = "hello", **fields: Any) -> EngineEvent:
         self.submit(Transcribe(item_id=item_id, audio=speech(words), format=PCM, **fields))
         return await self.probe.until(lambda event: isinstance(event, TranscriptDone | TranscriptFailed))
+
+    @property
+    def recognised(self) -> list[str]:
+        return list(self.transcriber.finished)
 
     def heard_by_the_model(self) -> list[str | None]:
         """The transcripts of the user's audio in the last request."""

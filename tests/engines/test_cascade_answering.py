@@ -66,7 +66,7 @@ def test_the_voice_begins_while_the_model_still_writes() -> None:
         s.submit(Generate(response_id="r"))
         await s.probe.until(lambda event: isinstance(event, OutputAudio))
         more.set()
-        await s.probe.until(lambda event: event == GenerationDone("r"))
+        await s.done("r")
         assert [u.text for u in s.synthesizer.utterances] == ["Just a moment,", "I think.", "Yes."]
 
     play(scene)

@@ -29,7 +29,7 @@ from vivavoce.protocol.objects import PCM, PCMU, FunctionTool, InputAudioPart, M
 def test_one_recognition_feeds_the_client_and_the_model() -> None:
     async def scene(s: Scene) -> None:
         for chunk in ("what is ", "the ", "time"):
-            s.submit(Listen("item_user", speech(chunk), PCM))
+            s.listen(chunk)
         s.submit(Listen("item_user", b"", PCM, final=True))
         done = await s.transcript(words="what is the time")
         answer = await s.answer(user_audio("what is the time"))
@@ -58,7 +58,7 @@ def test_they_share_it_in_either_order_also_when_nobody_listened(first: str) -> 
 def test_words_that_are_certain_arrive_before_the_turn_is_understood() -> None:
     async def scene(s: Scene) -> None:
         s.transcriber.ready.clear()
-        s.submit(Listen("item_user", speech("one two three"), PCM, final=True))
+        s.listen("one two three", final=True)
         s.submit(Transcribe(item_id="item_user", audio=speech("one two three"), format=PCM))
         await s.probe.until(lambda event: event == TranscriptDelta("item_user", "one two "))
         s.transcriber.ready.set()
@@ -70,10 +70,10 @@ def test_words_that_are_certain_arrive_before_the_turn_is_understood() -> None:
 
 def test_what_was_not_fed_yet_is_taken_from_the_item() -> None:
     async def scene(s: Scene) -> None:
-        s.submit(Listen("item_user", speech("hello "), PCM))
+        s.listen("hello ")
         await s.answer(user_audio("hello world"))
         assert s.heard_by_the_model() == ["hello world"]
-        s.submit(Listen("item_user", speech("world"), PCM, final=True))  # too late: it was in the item
+        s.listen("world", final=True)  # too late: it was in the item
         assert (await s.transcript(words="hello world")) == TranscriptDone("item_user", "hello world")
 
     play(scene)
@@ -155,7 +155,7 @@ def test_a_cough_does_not_take_the_answer_from_what_was_said_before_it() -> None
 def test_a_turn_that_comes_to_nothing_is_cancelled() -> None:
     async def scene(s: Scene) -> None:
         before = asyncio.all_tasks()
-        s.submit(Listen("item_user", speech("hello"), PCM))
+        s.listen("hello")
         s.submit(StopListening("item_user"))
         assert s.transcriber.cancelled == 1
         s.transcriber.ready.clear()
@@ -176,7 +176,7 @@ def test_a_response_whose_item_is_deleted_meanwhile_goes_on_without_its_words() 
         s.submit(Generate(response_id="r", items=(user_text("hi"), user_audio("hello"))))
         await asyncio.sleep(0.01)
         s.submit(StopListening("item_user"))
-        await s.probe.until(lambda event: event == GenerationDone("r"))
+        await s.done("r")
         assert s.heard_by_the_model() == [""]
 
     play(scene)
@@ -213,8 +213,8 @@ def test_a_transcriber_that_raises_at_once_fails_no_worse(where: str) -> None:
             return Broken()
 
         s.transcriber.recognize = recognize  # type: ignore[method-assign]
-        s.submit(Listen("item_user", speech("hello"), PCM))
-        s.submit(Listen("item_user", speech("hello"), PCM, final=True))
+        s.listen("hello")
+        s.listen("hello", final=True)
         assert await s.transcript() == TranscriptFailed("item_user", "broken", "It broke.")
 
     play(scene)
