@@ -6,7 +6,7 @@ import asyncio
 import http.client
 import json
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,16 @@ async def serving(**changes: Any) -> AsyncIterator[Served]:
     finally:
         server.stop()
         await running
+
+
+def run(test: Callable[[Served], Awaitable[None]], **settings: Any) -> None:
+    """A test, with a server of its own."""
+
+    async def main() -> None:
+        async with serving(**settings) as served:
+            await test(served)
+
+    asyncio.run(main())
 
 
 async def receive(client: ClientConnection) -> dict[str, Any]:

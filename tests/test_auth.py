@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import time
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from tests.serving import Served, receive, serving
+from tests.serving import Served, receive, run
 from vivavoce.protocol.errors import SettingsError
 from vivavoce.server.auth import Gate, origin_allowed
 from vivavoce.server.client_secrets import ClientSecret, Signer
@@ -21,14 +20,6 @@ from vivavoce.server.keys import keys_of
 from vivavoce.settings import Settings
 
 KEYS = ("sk-one", "sk-two")
-
-
-def run(test: Any, **settings: Any) -> None:
-    async def main() -> None:
-        async with serving(**settings) as served:
-            await test(served)
-
-    asyncio.run(main())
 
 
 # --- keys ---

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
-from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.serving import Served, receive, send, serving, until
+from tests.serving import Served, receive, run, send, until
 from vivavoce.server.rate_limits import Accounts, Bucket, KeyAccount
 from vivavoce.server.sessions import Sessions
 from vivavoce.settings import RateLimits
@@ -19,14 +17,6 @@ TEXT_ITEM = {"type": "message", "role": "user", "content": [{"type": "input_text
 TEXT_ONLY = {"type": "realtime", "output_modalities": ["text"]}
 SLOW = {"scripted": {"script": {"turns": [{"do": [{"say": "At once. "}, {"after_ms": 400, "say": "Later."}]}]}}}
 HANGING = {"scripted": {"script": {"turns": [{"do": [{"say": "At once. "}, {"hang": True}]}]}}}
-
-
-def run(test: Any, **settings: Any) -> None:
-    async def main() -> None:
-        async with serving(**settings) as served:
-            await test(served)
-
-    asyncio.run(main())
 
 
 def test_one_session_too_many_is_turned_away_before_the_upgrade() -> None:

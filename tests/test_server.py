@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from starlette.routing import Route
 
-from tests.serving import Served, certificate, receive, send, serving, until
+from tests.serving import Served, certificate, receive, run, send, until
 from vivavoce.protocol.errors import EngineError, SettingsError
 from vivavoce.server.app import make_app
 from vivavoce.server.engines import Engines
@@ -24,14 +24,6 @@ from vivavoce.server.serving import listen
 from vivavoce.settings import Settings
 
 TEXT_ITEM = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hello."}]}
-
-
-def run(test: Any, **settings: Any) -> None:
-    async def main() -> None:
-        async with serving(**settings) as served:
-            await test(served)
-
-    asyncio.run(main())
 
 
 ERRORS = [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_runner import World
+from tests.runner_world import World
 from vivavoce.engine_api import Capabilities, GenerationDone, OutputAudio, OutputTranscript
 from vivavoce.protocol.client_events import ConversationItemCreate, InputAudioBufferAppend, ResponseCreate
 from vivavoce.protocol.config import SessionConfig

@@ -11,7 +11,7 @@ import time
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.serving import Served, handshake, receive, send, serving, until
+from tests.serving import Served, handshake, receive, run, send, until
 from tests.test_frames import masked
 from vivavoce.protocol.codec import GA
 from vivavoce.transports import frames
@@ -52,14 +52,6 @@ def test_which_dialect() -> None:
                 assert second["type"] == ("session.updated" if dialect == "ga" else "conversation.created"), path
 
     run(main)
-
-
-def run(test, **settings) -> None:
-    async def main() -> None:
-        async with serving(**settings) as served:
-            await test(served)
-
-    asyncio.run(main())
 
 
 def test_the_query_makes_the_first_configuration() -> None:

@@ -1,6 +1,7 @@
 """Turns for a transcriber under test: sound goes in piece by piece, words are collected."""
 
 import asyncio
+import threading
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,31 @@ class Turn:
         assert transcript.text.startswith(told)
         assert transcript.text.strip() == transcript.text
         return transcript
+
+
+class Barrier:
+    """Stands before a library's decoder: can keep who comes waiting, or send them away with an error."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.open.set()
+        self.arrived = threading.Event()
+        self.error: Exception | None = None
+
+    def passed(self) -> None:
+        """In the decoder's thread: returns when it may go on."""
+        self.arrived.set()
+        assert self.open.wait(PATIENCE_SECONDS)
+        if self.error:
+            raise self.error
+
+    def shut(self) -> None:
+        """Whoever comes next waits."""
+        self.arrived.clear()
+        self.open.clear()
+
+    async def until_somebody_waits(self) -> None:
+        assert await asyncio.to_thread(self.arrived.wait, PATIENCE_SECONDS)
 
 
 async def heard(transcriber: Transcriber, audio: bytes, hints: Hints | None = None, format: AudioFormat = PCM) -> str:

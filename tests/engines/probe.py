@@ -1,7 +1,9 @@
 """A session of an engine under test: what to ask of it, and all that it answers, in order."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -20,6 +22,17 @@ from vivavoce.protocol.objects import FunctionTool, InputTextPart, Item, Message
 
 PATIENCE_SECONDS = 20.0
 """No answer takes this long, even on a busy machine."""
+Part = TypeVar("Part", bound=Any)
+
+
+@asynccontextmanager
+async def in_use(part: Part) -> AsyncIterator[Part]:
+    """An engine, or a part of a cascade: started here, closed where the block is left."""
+    await part.start()
+    try:
+        yield part
+    finally:
+        await part.close()
 
 
 class Subject(Struct, frozen=True, kw_only=True):
@@ -68,6 +81,7 @@ class Probe:
         self.events: list[EngineEvent] = []
         self._loop = asyncio.get_running_loop()
         self._arrived = asyncio.Event()
+        self._asked = 0
         self.session = engine.open(lambda event: self._loop.call_soon_threadsafe(self._take, event))
 
     def _take(self, event: EngineEvent) -> None:
@@ -84,6 +98,11 @@ class Probe:
                 start = len(self.events)
                 self._arrived.clear()
                 await self._arrived.wait()
+
+    async def ask(self, *items: Item, **fields: Any) -> "Answer":
+        """Everything that comes of these items. The requests are `resp_1`, `resp_2` and so on."""
+        self._asked += 1
+        return await self.answer(Generate(response_id=f"resp_{self._asked}", items=items, **fields))
 
     async def answer(self, request: Generate) -> "Answer":
         """Everything that comes of a request, up to its end."""

@@ -1,12 +1,12 @@
 """A tiny Qwen2.5-Omni, asked and answered, and the `generate` of transformers beside it. For the tests of the family."""
 
 import wave
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 from transformers import Qwen2_5OmniForConditionalGeneration, WhisperFeatureExtractor
@@ -22,20 +22,22 @@ FIRST_CHUNK_STEPS = 24 + 9
 """Codes of two blocks, and the Runge-Kutta steps of a solution."""
 
 
-@cache
-def tiny_family() -> Qwen25:
+@pytest.fixture(scope="module")
+def family() -> Iterator[Qwen25]:
     """Ours. On one thread: tiny models are slower on several."""
-    return qwen25.load(tiny.folder(), LoadOptions(threads=1))
+    family = qwen25.load(tiny.folder(), LoadOptions(threads=1))
+    yield family
+    family.close()
 
 
-@cache
-def reference_model() -> Any:
+@pytest.fixture(scope="module")
+def model() -> Any:
     """Theirs."""
     return tiny.as_published(Qwen2_5OmniForConditionalGeneration.from_pretrained(tiny.folder()).eval())
 
 
-@cache
-def mel_extractor() -> Any:
+@pytest.fixture(scope="module")
+def extractor() -> Any:
     """Theirs."""
     return WhisperFeatureExtractor.from_pretrained(tiny.folder())
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,7 @@ import pytest
 
 from tests.engines.probe import Answer, Probe
 from tests.engines.tiny_models import qwen3_omni as tiny
-from vivavoce.engine_api import (
-    Generate,
-    Listen,
-)
+from vivavoce.engine_api import Listen
 from vivavoce.engines.qwen_omni.engine import QwenOmni
 from vivavoce.protocol.objects import (
     PCM,
@@ -68,11 +65,9 @@ class Scene:
         self.engine = engine
         self.counts = counts
         self.probe = Probe(engine)
-        self._asked = 0
 
     async def ask(self, *items: Item, **fields: Any) -> Answer:
-        self._asked += 1
-        return await self.probe.answer(Generate(response_id=f"resp_{self._asked}", items=items, **fields))
+        return await self.probe.ask(*items, **fields)
 
     def listen(self, item_id: str, audio: bytes, *, final: bool = False) -> None:
         for start in range(0, len(audio), 4_800):
@@ -148,6 +143,5 @@ def stage() -> Iterator[Stage]:
 async def alone(scene: Scene, *items: Item, **fields: Any) -> Answer:
     """What a session that knows nothing answers."""
     probe = Probe(scene.engine)
-    answer = await probe.answer(Generate(response_id="resp_1", items=items, **fields))
-    probe.session.close()
-    return answer
+    with closing(probe.session):
+        return await probe.ask(*items, **fields)

@@ -5,6 +5,7 @@ import asyncio
 import numpy as np
 from msgspec import Struct
 
+from tests.engines.speeches import collected, marks_of, pcm_of
 from tests.engines.voice_measures import Pcm
 from vivavoce.engine_api import Mark
 from vivavoce.engines.espeak import Espeak
@@ -30,9 +31,8 @@ class Speaker:
     def say(self, text: str, *, voice: str = "alloy", speed: float = 1.0, tone: Tone = NEUTRAL) -> Spoken:
         async def collect() -> Spoken:
             utterance = Utterance(text=text, voice=voice, speed=speed, tone=tone)
-            speeches = [speech async for speech in self.espeak.speak(utterance)]
-            pcm = np.frombuffer(b"".join(speech.pcm for speech in speeches), np.int16)
-            return Spoken(pcm, [mark for speech in speeches for mark in speech.marks])
+            speeches = await collected(self.espeak.speak(utterance))
+            return Spoken(np.frombuffer(pcm_of(speeches), np.int16), marks_of(speeches))
 
         return self.runner.run(collect())
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from tests.engines.assistant_dialogues import NOW, tools
 from tests.engines.fakes import FakeSynthesizer, FakeTranscriber, speech
+from tests.engines.probe import Probe, in_use
 from vivavoce.engine_api import (
     EngineEvent,
     FunctionCallArguments,
     Generate,
     GenerationDone,
-    GenerationFailed,
     OutputAudio,
     OutputTranscript,
 )
@@ -140,22 +140,8 @@ def through_the_cascade(*items: Item) -> list[EngineEvent]:
     """What a cascade with the assistant in it makes of a spoken conversation."""
 
     async def converse() -> list[EngineEvent]:
-        engine = Cascade.of(FakeTranscriber(), MODEL, FakeSynthesizer())
-        await engine.start()
-        happened: list[EngineEvent] = []
-        over = asyncio.Event()
-
-        def emit(event: EngineEvent) -> None:
-            happened.append(event)
-            if isinstance(event, GenerationDone | GenerationFailed):
-                over.set()
-
-        session = engine.open(emit)
-        session.submit(Generate(response_id="r", items=items, tools=(tools()["move"],)))
-        await over.wait()
-        session.close()
-        await engine.close()
-        return happened
+        async with in_use(Cascade.of(FakeTranscriber(), MODEL, FakeSynthesizer())) as engine:
+            return (await Probe(engine).ask(*items, tools=(tools()["move"],))).events
 
     return asyncio.run(converse())
 

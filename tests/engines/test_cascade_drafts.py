@@ -1,71 +1,26 @@
 """A cascade that answers before the turn is over: each turn is recognised once, whatever becomes of the draft."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
 
 import pytest
 
+from tests.engines.cascade_scene import Scene, play
 from tests.engines.fakes import FakeChatModel, FakeSynthesizer, FakeTranscriber, speech
-from tests.engines.probe import Probe, settle, with_speech
+from tests.engines.probe import settle
 from vivavoce.engine_api import (
-    Generate,
-    GenerationDone,
     GenerationFailed,
     Listen,
     StopGenerating,
     StopListening,
-    Transcribe,
-    TranscriptDone,
     WordsHeard,
 )
 from vivavoce.engines.cascade import Cascade
 from vivavoce.engines.pocketsphinx import Pocketsphinx
-from vivavoce.protocol.objects import PCM, Message
+from vivavoce.protocol.objects import PCM
 from vivavoce.registry import Ensemble
 
 SILENCE = " " * 12
 """What the fake transcriber would hear as so many spaces, if it were asked."""
-
-
-class Scene:
-    """A cascade of fakes with one open session."""
-
-    def __init__(self) -> None:
-        self.transcriber = FakeTranscriber()
-        self.chat_model = FakeChatModel()
-        self.probe = Probe(Cascade.of(self.transcriber, self.chat_model, FakeSynthesizer()))
-
-    def listen(self, words: str, *, final: bool = False) -> None:
-        self.probe.session.submit(Listen("item_user", speech(words), PCM, final))
-
-    def generate(self, response_id: str, words: str) -> None:
-        self.probe.session.submit(Generate(response_id=response_id, items=(said(words),)))
-
-    async def done(self, response_id: str) -> None:
-        await self.probe.until(lambda event: event == GenerationDone(response_id))
-
-    async def transcript(self, words: str) -> str:
-        start = len(self.probe.events)
-        self.probe.session.submit(Transcribe(item_id="item_user", audio=speech(words), format=PCM))
-        done = await self.probe.until(lambda event: isinstance(event, TranscriptDone), start)
-        assert isinstance(done, TranscriptDone)
-        return done.text
-
-    @property
-    def recognised(self) -> list[str]:
-        return list(self.transcriber.finished)
-
-
-def said(words: str) -> Message:
-    return with_speech(speech(words), "item_user")
-
-
-def play(scene: Callable[[Scene], Coroutine[Any, Any, None]]) -> None:
-    async def run() -> None:
-        await scene(Scene())
-
-    asyncio.run(run())
 
 
 def test_a_cascade_drafts_also_beside_other_parts() -> None:
@@ -91,7 +46,7 @@ def test_a_turn_that_was_drafted_is_recognised_once_for_everybody() -> None:
         s.listen(SILENCE)
         s.listen(SILENCE, final=True)
         whole = "what time is it" + 2 * SILENCE
-        assert await s.transcript(whole) == "what time is it"
+        assert (await s.transcript(words=whole)).text == "what time is it"
         s.generate("later", whole)
         await s.done("later")
         assert s.recognised == ["what time is it"]
@@ -106,7 +61,7 @@ def test_the_silence_may_come_before_the_draft_has_begun_its_work() -> None:
         s.listen(SILENCE)  # in the same turn of the loop
         await s.done("draft")
         s.listen(SILENCE, final=True)
-        assert (await s.transcript("what time is it" + 2 * SILENCE)).rstrip() == "what time is it"
+        assert (await s.transcript(words="what time is it" + 2 * SILENCE)).text.rstrip() == "what time is it"
         assert len(s.recognised) == 1
 
     play(scene)
@@ -119,7 +74,7 @@ def test_a_turn_end_model_may_cut_the_silence_shorter_than_it_was_listened_to() 
         await s.done("draft")
         s.listen(3 * SILENCE)
         s.listen("", final=True)
-        assert await s.transcript("what time is it" + SILENCE) == "what time is it"
+        assert (await s.transcript(words="what time is it" + SILENCE)).text == "what time is it"
         assert len(s.recognised) == 1
 
     play(scene)
@@ -135,8 +90,8 @@ def test_a_speaker_who_goes_on_is_heard_from_the_beginning(drafted_first: bool) 
             await s.done("draft")
         else:
             await asyncio.sleep(0)
-        s.probe.session.submit(StopGenerating("draft"))
-        s.probe.session.submit(StopListening("item_user"))
+        s.submit(StopGenerating("draft"))
+        s.submit(StopListening("item_user"))
         s.listen("open the door please not")
         s.listen(SILENCE, final=True)
         s.generate("answer", "open the door please not" + SILENCE)
@@ -179,12 +134,12 @@ def test_other_audio_under_the_same_id_is_other_audio() -> None:
 
 def test_words_are_told_while_they_are_spoken_to_whoever_asked_for_that() -> None:
     async def scene(s: Scene) -> None:
-        s.probe.session.submit(Listen("item_quiet", speech("nobody asked "), PCM))
+        s.submit(Listen("item_quiet", speech("nobody asked "), PCM))
         for words in ("hold on ", "a mo", "ment "):
-            s.probe.session.submit(Listen("item_user", speech(words), PCM, words=True))
+            s.submit(Listen("item_user", speech(words), PCM, words=True))
         await s.probe.until(lambda event: event == WordsHeard("item_user", "moment "))
-        s.probe.session.submit(Listen("item_user", b"", PCM, final=True))
-        assert await s.transcript("hold on a moment ") == "hold on a moment "
+        s.submit(Listen("item_user", b"", PCM, final=True))
+        assert (await s.transcript(words="hold on a moment ")).text == "hold on a moment "
         heard = [event for event in s.probe.events if isinstance(event, WordsHeard)]
         assert "".join(event.text for event in heard) == "hold on a moment "
         assert {event.item_id for event in heard} == {"item_user"}

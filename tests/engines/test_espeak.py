@@ -1,7 +1,7 @@
 """The offline voice: what it sounds like is measured, not believed."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 
@@ -20,19 +20,6 @@ from vivavoce.protocol.errors import SettingsError
 pytest.importorskip("espeakng_loader", reason="needs vivavoce[offline]")
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "voices.md"
-
-
-@pytest.fixture(scope="module")
-def runner() -> Iterator[asyncio.Runner]:
-    with asyncio.Runner() as runner:
-        yield runner
-
-
-@pytest.fixture(scope="module")
-def speaker(runner: asyncio.Runner) -> Iterator[Speaker]:
-    speaker = Speaker(runner)
-    yield speaker
-    speaker.close()
 
 
 def in_manner(name: str) -> Tone:

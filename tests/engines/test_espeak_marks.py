@@ -1,7 +1,5 @@
 """Marks: which words were heard when."""
 
-import asyncio
-from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -16,19 +14,6 @@ from vivavoce.engine_api import Mark
 from vivavoce.engines.speakable import Words
 
 pytest.importorskip("espeakng_loader", reason="needs vivavoce[offline]")
-
-
-@pytest.fixture(scope="module")
-def runner() -> Iterator[asyncio.Runner]:
-    with asyncio.Runner() as runner:
-        yield runner
-
-
-@pytest.fixture(scope="module")
-def speaker(runner: asyncio.Runner) -> Iterator[Speaker]:
-    speaker = Speaker(runner)
-    yield speaker
-    speaker.close()
 
 
 def heard_until(spoken: Spoken, text: str, samples: int) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -17,19 +17,6 @@ from vivavoce.engines.parts import Utterance
 from vivavoce.protocol.errors import EngineError
 
 pytest.importorskip("espeakng_loader", reason="needs vivavoce[offline]")
-
-
-@pytest.fixture(scope="module")
-def runner() -> Iterator[asyncio.Runner]:
-    with asyncio.Runner() as runner:
-        yield runner
-
-
-@pytest.fixture(scope="module")
-def speaker(runner: asyncio.Runner) -> Iterator[Speaker]:
-    speaker = Speaker(runner)
-    yield speaker
-    speaker.close()
 
 
 def test_a_long_utterance_lets_others_speak_first(speaker: Speaker) -> None:

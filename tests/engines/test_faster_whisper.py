@@ -2,15 +2,16 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import faster_whisper
 import numpy as np
 import pytest
 
-from tests.engines.hearing_turns import Turn, heard, noise, recorded, silence
+from tests.engines.hearing_turns import Barrier, Turn, heard, noise, recorded, silence
+from tests.engines.probe import in_use
 from tests.engines.tiny_models.whisper import INVENTED, make_whisper, speech
 from vivavoce.audio import Encoder, to_pcm
 from vivavoce.engines.faster_whisper import FasterWhisper
@@ -30,33 +31,21 @@ def multilingual(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_whisper(tmp_path_factory.mktemp("multilingual"), multilingual=True)
 
 
-@asynccontextmanager
-async def started(folder: Path, **options: object) -> AsyncIterator[FasterWhisper]:
-    transcriber = FasterWhisper({"model": str(folder), "threads": 1, **options})
-    await transcriber.start()
-    try:
-        yield transcriber
-    finally:
-        await transcriber.close()
+def started(folder: Path, **options: object) -> AbstractAsyncContextManager[FasterWhisper]:
+    return in_use(FasterWhisper({"model": str(folder), "threads": 1, **options}))
 
 
-class Gate:
-    """Stands before the library's decoder: counts who passes, with what, and can keep them waiting or send them away."""
+class Gate(Barrier):
+    """Counts who passes, with what."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
         self.calls: list[dict] = []
-        self.open = threading.Event()
-        self.open.set()
-        self.arrived = threading.Event()
-        self.error: Exception | None = None
         real = faster_whisper.WhisperModel.transcribe
 
         def transcribe(model: object, samples: np.ndarray, **options: object) -> object:
             self.calls.append({"samples": samples, **options})
-            self.arrived.set()
-            assert self.open.wait(20)
-            if self.error:
-                raise self.error
+            self.passed()
             return real(model, samples, **options)
 
         monkeypatch.setattr(faster_whisper.WhisperModel, "transcribe", transcribe)
@@ -180,13 +169,12 @@ def test_cancel_drops_what_waits(folder: Path, gate: Gate) -> None:
     async def scenario() -> None:
         async with started(folder) as transcriber:
             gate.calls.clear()
-            gate.arrived.clear()
-            gate.open.clear()
+            gate.shut()
             turns = [Turn(transcriber) for _ in range(4)]
             for turn, words in zip(turns, ("one", "two", "three", "four"), strict=True):
                 turn.feed(speech(words))
             waiting = [asyncio.create_task(turn.finish()) for turn in turns]
-            await asyncio.to_thread(gate.arrived.wait, 20)
+            await gate.until_somebody_waits()
             for turn in turns[:3]:
                 turn.recognition.cancel()
                 turn.recognition.cancel()
@@ -202,12 +190,11 @@ def test_cancel_drops_what_waits(folder: Path, gate: Gate) -> None:
 def test_whoever_awaits_it_may_be_cancelled(folder: Path, gate: Gate) -> None:
     async def scenario() -> None:
         async with started(folder) as transcriber:
-            gate.arrived.clear()
-            gate.open.clear()
+            gate.shut()
             turn = Turn(transcriber)
             turn.feed(speech("one"))
             finishing = asyncio.create_task(turn.finish())
-            await asyncio.to_thread(gate.arrived.wait, 20)
+            await gate.until_somebody_waits()
             finishing.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await finishing
@@ -233,12 +220,11 @@ def test_close_stops_everything(folder: Path, gate: Gate) -> None:
     async def scenario() -> None:
         transcriber = FasterWhisper({"model": str(folder)})
         await transcriber.start()
-        gate.arrived.clear()
-        gate.open.clear()
+        gate.shut()
         turn = Turn(transcriber)
         turn.feed(speech("one"))
         finishing = asyncio.create_task(turn.finish())
-        await asyncio.to_thread(gate.arrived.wait, 20)
+        await gate.until_somebody_waits()
         closing = asyncio.create_task(transcriber.close())
         assert (await finishing).text == ""
         gate.open.set()

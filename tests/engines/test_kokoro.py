@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 
 from tests.engines.fakes import FakeChatModel, FakeTranscriber
-from tests.engines.probe import Probe
+from tests.engines.probe import Probe, in_use, user_text
+from tests.engines.speeches import collected, marks_of, pcm_of
 from tests.engines.tiny_models.kokoro import LOUDNESS, TOKEN_SAMPLES, heard, loudness_of, write_kokoro
-from vivavoce.engine_api import Generate, Mark
+from vivavoce.engine_api import Mark
 from vivavoce.engines.cascade import Cascade
 from vivavoce.engines.espeak import Espeak
 from vivavoce.engines.kokoro import Kokoro
 from vivavoce.engines.kokoro_voices import API_VOICES, LANGUAGES
 from vivavoce.engines.parts import Speech, Utterance
 from vivavoce.engines.tone import Tone
-from vivavoce.protocol.objects import InputTextPart, Message
 
 SECOND = 24_000
 
@@ -46,26 +46,10 @@ def phonemes(text: str, language: str = "en-us") -> str:
 
 def spoken(folder: Path, utterance: Utterance, **options: Any) -> list[Speech]:
     async def scene() -> list[Speech]:
-        part = Kokoro({"model": str(folder), "cores": 1, **options})
-        await part.start()
-        try:
-            return [speech async for speech in part.speak(utterance)]
-        finally:
-            await part.close()
+        async with in_use(Kokoro({"model": str(folder), "cores": 1, **options})) as part:
+            return await collected(part.speak(utterance))
 
     return asyncio.run(scene())
-
-
-async def collected(speeches: AsyncIterator[Speech]) -> list[Speech]:
-    return [speech async for speech in speeches]
-
-
-def pcm_of(speeches: list[Speech]) -> bytes:
-    return b"".join(speech.pcm for speech in speeches)
-
-
-def marks_of(speeches: list[Speech]) -> list[Mark]:
-    return [mark for speech in speeches for mark in speech.marks]
 
 
 # --- what is said ---
@@ -86,15 +70,11 @@ def test_a_tag_is_never_spoken(folder: Path) -> None:
     written = "Come in. <whisper>It is late</whisper>, [laughs] my friend. *sighs* <laugh> Good night."
 
     async def scene() -> bytes:
-        cascade = Cascade.of(FakeTranscriber(), FakeChatModel(), Kokoro({"model": str(folder), "cores": 1}))
-        await cascade.start()
-        probe = Probe(cascade)
-        items = (Message(id="item_1", role="user", content=(InputTextPart(written),)),)
-        answer = await probe.answer(Generate(response_id="resp_1", items=items))
-        probe.session.close()
-        await cascade.close()
-        assert answer.transcript == "You said: Come in. It is late, my friend. Good night."
-        return answer.pcm
+        kokoro = Kokoro({"model": str(folder), "cores": 1})
+        async with in_use(Cascade.of(FakeTranscriber(), FakeChatModel(), kokoro)) as cascade:
+            answer = await Probe(cascade).ask(user_text(written))
+            assert answer.transcript == "You said: Come in. It is late, my friend. Good night."
+            return answer.pcm
 
     said = heard(asyncio.run(scene()), 1.0, 0.95)  # a whisper is slower
     assert said == [phonemes(clause) for clause in ("You said:", "Come in.", "It is late", "my friend.", "Good night.")]
@@ -287,7 +267,7 @@ def held(folder: Path, scene: Callable[[Kokoro, Held], Any], **options: Any) -> 
 
 
 async def _said(part: Kokoro, text: str, voice: str) -> bytes:
-    return b"".join([speech.pcm async for speech in part.speak(Utterance(text=text, voice=voice))])
+    return pcm_of(await collected(part.speak(Utterance(text=text, voice=voice))))
 
 
 def test_sessions_take_turns_and_newcomers_come_first(folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.engines.probe import WEATHER
+from tests.engines.probe import WEATHER, in_use
 from tests.engines.upstream_server import Out, Received, UpstreamServer, called, chunk, models, upstream, well
 from vivavoce.engine_api import Generate
 from vivavoce.engines.openai_chat import OpenAIChat
@@ -40,11 +40,8 @@ async def connected(answer: Any, **options: Any) -> AsyncIterator[tuple[Upstream
     async def with_models(request: Received, out: Out) -> None:
         await (models if request.path.endswith("models") else answer)(request, out)
 
-    async with upstream(with_models) as server:
-        part = OpenAIChat({"base_url": server.url, **options})
-        await part.start()
+    async with upstream(with_models) as server, in_use(OpenAIChat({"base_url": server.url, **options})) as part:
         yield server, part
-        await part.close()
 
 
 def reply(answer: Any, request: Generate | None = None, **options: Any) -> list[ChatEvent]:
@@ -349,12 +346,9 @@ def test_a_server_without_any_model_says_so_itself() -> None:
             await out.whole(400, "application/json", b'{"error": "model is required"}')
 
     async def scene() -> str:
-        async with upstream(answer) as server:
-            part = OpenAIChat({"base_url": server.url})
-            await part.start()
+        async with upstream(answer) as server, in_use(OpenAIChat({"base_url": server.url})) as part:
             with pytest.raises(EngineError) as caught:
                 await anext(part.reply(asked()))
-            await part.close()
             return caught.value.message
 
     assert "model is required" in asyncio.run(scene())

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.engines.upstream_server import Out, Received, UpstreamServer, chunk, models, upstream, well
+from tests.engines.probe import in_use
+from tests.engines.upstream_server import QUICK, Out, Received, UpstreamServer, chunk, models, upstream, well
 from vivavoce.engine_api import Generate
 from vivavoce.engines.openai_chat import LlamaCpp, Ollama, OpenAIChat, Vllm
 from vivavoce.engines.openai_chat import Options as ChatOptions
@@ -22,42 +23,28 @@ from vivavoce.protocol.objects import PCM, InputTextPart, Message
 KEY = "sk-never-to-be-seen"
 HELLO = Generate(response_id="resp_1", items=(Message(role="user", content=(InputTextPart("hello"),)),))
 PATIENT = {"api_key": KEY, "model": "tiny"}
-QUICK = {"first_seconds": 0.3, "silence_seconds": 0.3}
-"""For those that would wait for ever."""
 HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 
 Work = Callable[[str], Awaitable[None]]
 
 
 async def chat(url: str, **options: Any) -> None:
-    part = OpenAIChat({"base_url": url, **PATIENT, **options})
-    await part.start()
-    try:
+    async with in_use(OpenAIChat({"base_url": url, **PATIENT, **options})) as part:
         async for _ in part.reply(HELLO):
             pass
-    finally:
-        await part.close()
 
 
 async def transcribe(url: str, **options: Any) -> None:
-    part = OpenAITranscriptions({"base_url": url, **PATIENT, **options})
-    await part.start()
-    try:
+    async with in_use(OpenAITranscriptions({"base_url": url, **PATIENT, **options})) as part:
         turn = part.recognize(Hints(), lambda delta: None)
         turn.feed(bytes(48_000), PCM)
         await turn.finish()
-    finally:
-        await part.close()
 
 
 async def speak(url: str, **options: Any) -> None:
-    part = OpenAISpeech({"base_url": url, **PATIENT, **options})
-    await part.start()
-    try:
+    async with in_use(OpenAISpeech({"base_url": url, **PATIENT, **options})) as part:
         async for _ in part.speak(Utterance(text="Hello.")):
             pass
-    finally:
-        await part.close()
 
 
 # --- what a server may do ---

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.engines.probe import in_use
 from tests.engines.upstream_server import Out, Received, UpstreamServer, upstream
 from vivavoce.engine_api import Mark
 from vivavoce.engines.openai_speech import OpenAISpeech, instructions_for
@@ -26,12 +27,8 @@ HELLO = Utterance(text="Hello there, my friend.")
 
 def spoken(answer: Any, utterance: Utterance = HELLO, **options: Any) -> tuple[list[Speech], UpstreamServer]:
     async def scene() -> tuple[list[Speech], UpstreamServer]:
-        async with upstream(answer) as server:
-            part = OpenAISpeech({"base_url": server.url, **options})
-            await part.start()
-            speeches = [speech async for speech in part.speak(utterance)]
-            await part.close()
-            return speeches, server
+        async with upstream(answer) as server, in_use(OpenAISpeech({"base_url": server.url, **options})) as part:
+            return [speech async for speech in part.speak(utterance)], server
 
     return asyncio.run(scene())
 
@@ -194,15 +191,12 @@ def test_sound_leaves_as_it_arrives_and_closing_stops_the_server() -> None:
         await out.silence()
 
     async def scene() -> None:
-        async with upstream(sound(HUM)) as server:
-            part = OpenAISpeech({"base_url": server.url})
-            await part.start()
+        async with upstream(sound(HUM)) as server, in_use(OpenAISpeech({"base_url": server.url})) as part:
             server.answer = answer
             speeches = part.speak(HELLO)
             assert (await anext(speeches)).pcm
             await speeches.aclose()
             await asyncio.wait_for(server.broken.wait(), 2)
-            await part.close()
 
     asyncio.run(scene())
 

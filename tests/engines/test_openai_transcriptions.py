@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.engines.probe import in_use
 from tests.engines.upstream_server import Out, Received, UpstreamServer, upstream
 from vivavoce.audio import g711_encode
 from vivavoce.engines.openai_transcriptions import OpenAITranscriptions
@@ -26,15 +27,11 @@ def recognized(
     deltas: list[str] = []
 
     async def scene() -> tuple[Transcript, UpstreamServer]:
-        async with upstream(answer) as server:
-            part = OpenAITranscriptions({"base_url": server.url, **options})
-            await part.start()
+        async with upstream(answer) as server, in_use(OpenAITranscriptions({"base_url": server.url, **options})) as part:
             turn = part.recognize(hints or Hints(), lambda delta: deltas.append(delta.text))
             for start in range(0, len(audio), 4801):
                 turn.feed(audio[start : start + 4801], format)
-            transcript = await turn.finish()
-            await part.close()
-            return transcript, server
+            return await turn.finish(), server
 
     transcript, server = asyncio.run(scene())
     return transcript, deltas, server

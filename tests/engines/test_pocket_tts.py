@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 
 from tests.engines.fakes import FakeChatModel, FakeTranscriber
-from tests.engines.probe import Probe
+from tests.engines.probe import Probe, in_use, user_text
+from tests.engines.speeches import collected, marks_of, pcm_of
 from tests.engines.tiny_models.pocket_tts import VOICES, write_pocket_tts
-from vivavoce.engine_api import Generate, Mark
+from vivavoce.engine_api import Mark
 from vivavoce.engines.cascade import Cascade
-from vivavoce.engines.parts import Speech, Utterance
+from vivavoce.engines.parts import Utterance
 from vivavoce.engines.pocket_tts import PocketTTS
 from vivavoce.engines.pocket_tts_model import Generation, PocketModel
 from vivavoce.engines.pocket_tts_voices import API_VOICES
 from vivavoce.engines.tone import Tone
-from vivavoce.protocol.objects import InputTextPart, Message
 
 FRAME_SAMPLES = 1_920
 """80 ms."""
@@ -31,12 +31,6 @@ FRAME_SAMPLES = 1_920
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that ends each text as early as it can: after 9 to 11 frames."""
     return write_pocket_tts(tmp_path_factory.mktemp("pocket") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def runner() -> Iterator[asyncio.Runner]:
-    with asyncio.Runner() as runner:
-        yield runner
 
 
 @pytest.fixture(scope="module")
@@ -73,18 +67,6 @@ def frames_of(generation: Generation) -> list[np.ndarray]:
     while (latent := generation.think()) is not None:
         frames.append(generation.decode(latent))
     return frames
-
-
-async def collected(speeches: AsyncIterator[Speech]) -> list[Speech]:
-    return [speech async for speech in speeches]
-
-
-def pcm_of(speeches: list[Speech]) -> bytes:
-    return b"".join(speech.pcm for speech in speeches)
-
-
-def marks_of(speeches: list[Speech]) -> list[Mark]:
-    return [mark for speech in speeches for mark in speech.marks]
 
 
 # --- what is said ---
@@ -131,11 +113,7 @@ def test_a_tag_is_never_spoken(part: PocketTTS, runner: asyncio.Runner) -> None:
 
     async def scene() -> str:
         cascade = Cascade.of(FakeTranscriber(), FakeChatModel(), part)
-        probe = Probe(cascade)
-        items = (Message(id="item_1", role="user", content=(InputTextPart(written),)),)
-        answer = await probe.answer(Generate(response_id="resp_1", items=items))
-        probe.session.close()
-        return answer.transcript
+        return (await Probe(cascade).ask(user_text(written))).transcript
 
     with Reader(part) as texts:
         assert runner.run(scene()) == "You said: Come in. It is late, my friend. Good night."
@@ -178,12 +156,9 @@ def test_voices(part: PocketTTS, runner: asyncio.Runner) -> None:
 
 def test_the_operator_names_voices(folder: Path, part: PocketTTS, runner: asyncio.Runner) -> None:
     async def scene() -> list[bytes]:
-        own = PocketTTS({"model": str(folder), "voice": "george", "voices": {"nurse": "jane"}})
-        await own.start()
-        try:
+        options = {"model": str(folder), "voice": "george", "voices": {"nurse": "jane"}}
+        async with in_use(PocketTTS(options)) as own:
             return [pcm_of(await collected(own.speak(Utterance(text="Hello.", voice=v)))) for v in ("nobody", "nurse")]
-        finally:
-            await own.close()
 
     plain = [pcm_of(runner.run(collected(part.speak(Utterance(text="Hello.", voice=v))))) for v in ("george", "jane")]
     assert runner.run(scene()) == plain
@@ -246,13 +221,9 @@ def test_sessions_take_turns_frame_by_frame(
     texts = ("Hello there, my friend.", "Good night, my friend.")
 
     async def scene() -> list[bytes]:
-        own = PocketTTS({"model": str(folder), "at_once": 1})
-        await own.start()
-        made.clear()
-        try:
+        async with in_use(PocketTTS({"model": str(folder), "at_once": 1})) as own:
+            made.clear()
             both = await asyncio.gather(*(collected(own.speak(Utterance(text=text))) for text in texts))
-        finally:
-            await own.close()
         return [pcm_of(speeches) for speeches in both]
 
     together = runner.run(scene())
@@ -265,12 +236,8 @@ def test_several_frames_at_once_are_the_same_frames(folder: Path, part: PocketTT
     texts = [f"Hello there, my {n} friends." for n in range(6)]
 
     async def scene() -> list[bytes]:
-        own = PocketTTS({"model": str(folder), "at_once": 3})
-        await own.start()
-        try:
+        async with in_use(PocketTTS({"model": str(folder), "at_once": 3})) as own:
             every = await asyncio.gather(*(collected(own.speak(Utterance(text=text))) for text in texts))
-        finally:
-            await own.close()
         return [pcm_of(speeches) for speeches in every]
 
     assert runner.run(scene()) == [pcm_of(runner.run(collected(part.speak(Utterance(text=text))))) for text in texts]

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.engines.test_pocket_tts import collected, folder, frames_of, runner
+from tests.engines.speeches import collected
+from tests.engines.test_pocket_tts import folder, frames_of
 from vivavoce.engines.kokoro_voices import API_VOICES as KOKORO_VOICES
 from vivavoce.engines.parts import Utterance
 from vivavoce.engines.pocket_tts import PocketTTS
@@ -21,7 +22,7 @@ from vivavoce.engines.pocket_tts_voices import API_VOICES
 from vivavoce.protocol.errors import EngineError, SettingsError
 from vivavoce.registry import SYNTHESIZERS, entries
 
-__all__ = ["folder", "runner"]
+__all__ = ["folder"]
 
 
 def test_the_hubs_layout(folder: Path, tmp_path: Path, runner: asyncio.Runner) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.engines.probe import in_use
 from vivavoce.audio import Encoder, Resampler
 from vivavoce.engines.parts import Hints, Transcript
 from vivavoce.engines.pocketsphinx import Pocketsphinx
@@ -26,12 +27,8 @@ T = TypeVar("T")
 
 def with_engine(test: Callable[[Pocketsphinx], Awaitable[T]]) -> T:
     async def run() -> T:
-        engine = Pocketsphinx({})
-        await engine.start()
-        try:
+        async with in_use(Pocketsphinx({})) as engine:
             return await test(engine)
-        finally:
-            await engine.close()
 
     return asyncio.run(run())
 

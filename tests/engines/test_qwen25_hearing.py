@@ -7,33 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from tests.engines.qwen25_scene import (
-    Samples,
-    hear,
-    mel_extractor,
-    reference_model,
-    tiny_family,
-)
+from tests.engines.qwen25_scene import Samples, extractor, family, hear, model
 from tests.engines.tiny_models import qwen25_omni as tiny
 from vivavoce.engines.qwen_omni.family import AudioBlock, positions_of
 from vivavoce.engines.qwen_omni.qwen25 import Qwen25
 
+__all__ = ["extractor", "family", "model"]
+
 BLOCK_SAMPLES = 32_000
-
-
-@pytest.fixture(scope="module")
-def family() -> Qwen25:
-    return tiny_family()
-
-
-@pytest.fixture(scope="module")
-def model() -> Any:
-    return reference_model()
-
-
-@pytest.fixture(scope="module")
-def extractor() -> Any:
-    return mel_extractor()
 
 
 def whole_features(model: Any, extractor: Any, samples: Samples) -> Any:

@@ -16,10 +16,10 @@ from tests.engines.qwen25_scene import (
     answer_to,
     ask,
     entries_of,
+    extractor,
+    family,
     hear,
-    mel_extractor,
-    reference_model,
-    tiny_family,
+    model,
     voice,
 )
 from tests.engines.tiny_models import qwen25_omni as tiny
@@ -32,22 +32,9 @@ from vivavoce.engines.qwen_omni.qwen25 import Qwen25
 from vivavoce.engines.qwen_omni.qwen25_chat import PERSONA, with_persona, with_tools
 from vivavoce.protocol.errors import EngineError
 
+__all__ = ["extractor", "family", "model"]
+
 WRITTEN = Manner()
-
-
-@pytest.fixture(scope="module")
-def family() -> Qwen25:
-    return tiny_family()
-
-
-@pytest.fixture(scope="module")
-def model() -> Any:
-    return reference_model()
-
-
-@pytest.fixture(scope="module")
-def extractor() -> Any:
-    return mel_extractor()
 
 
 # --- text and codes ---

@@ -8,13 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tests.engines.qwen25_scene import (
-    FIRST_CHUNK_STEPS,
-    SPOKEN,
-    ask,
-    reference_model,
-    tiny_family,
-)
+from tests.engines.qwen25_scene import FIRST_CHUNK_STEPS, SPOKEN, ask, family, model
 from tests.engines.tiny_models import qwen25_omni as tiny
 from tests.engines.tiny_models.qwen3_omni import LONG
 from vivavoce.engines.qwen_omni import qwen25_speech
@@ -22,15 +16,7 @@ from vivavoce.engines.qwen_omni.qwen25 import Qwen25
 from vivavoce.engines.qwen_omni.qwen25_mel import Flow
 from vivavoce.engines.qwen_omni.qwen25_speech import CHUNK_BLOCKS, Speech
 
-
-@pytest.fixture(scope="module")
-def family() -> Qwen25:
-    return tiny_family()
-
-
-@pytest.fixture(scope="module")
-def model() -> Any:
-    return reference_model()
+__all__ = ["family", "model"]
 
 
 def sound(speech: Speech) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.engines.probe import WEATHER, Probe
+from tests.engines.probe import WEATHER, Probe, in_use
 from tests.engines.qwen3_scenes import OPTIONS, Scene, pcm, stage, typed
 from tests.engines.tiny_models import qwen3_omni as tiny
 from vivavoce.engine_api import (
@@ -138,14 +138,10 @@ def test_what_breaks_in_the_middle_of_a_step_leaves_no_trace(stage, reads):
 
 def test_without_speech_every_answer_is_text():
     async def run() -> None:
-        engine = QwenOmni({**OPTIONS, "model": str(tiny.folder()), "speech": False})
-        await engine.start()
-        assert not engine.capabilities.speaks
-        probe = Probe(engine)
-        answer = await probe.answer(Generate(response_id="r", items=(typed("item_1", "one apple"),), modalities=("text",)))
-        assert answer.text == "You have one apple."
-        probe.session.close()
-        await engine.close()
+        async with in_use(QwenOmni({**OPTIONS, "model": str(tiny.folder()), "speech": False})) as engine:
+            assert not engine.capabilities.speaks
+            answer = await Probe(engine).ask(typed("item_1", "one apple"), modalities=("text",))
+            assert answer.text == "You have one apple."
 
     asyncio.run(run())
 

@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import httpx2
 import pytest
 from msgspec import Struct
 
+from tests.engines.probe import in_use
 from tests.serving import receive, send, serving, until
 from vivavoce.engine_api import Generate
 from vivavoce.engines.openai_chat import OpenAIChat
@@ -87,14 +88,8 @@ def assistant(text: str) -> Message:
     return Message(role="assistant", content=(OutputTextPart(text),))
 
 
-@asynccontextmanager
-async def part_at(real: RealServer, **options: Any) -> AsyncIterator[OpenAIChat]:
-    part = OpenAIChat({"base_url": real.url, "model": real.model, **options})
-    await part.start()
-    try:
-        yield part
-    finally:
-        await part.close()
+def part_at(real: RealServer, **options: Any) -> AbstractAsyncContextManager[OpenAIChat]:
+    return in_use(OpenAIChat({"base_url": real.url, "model": real.model, **options}))
 
 
 def reply(real: RealServer, *items: Item, **fields: Any) -> list[ChatEvent]:

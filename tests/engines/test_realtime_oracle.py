@@ -11,7 +11,7 @@ from openai.types.realtime import RealtimeClientEvent
 from pydantic import BaseModel, TypeAdapter
 
 from tests.engines.audio_upstream import speaking
-from tests.engines.probe import WEATHER, Probe, user_text, with_speech
+from tests.engines.probe import WEATHER, Probe, in_use, user_text, with_speech
 from tests.engines.realtime_upstream_server import Upstream, fake_server
 from tests.engines.upstream_server import upstream
 from vivavoce.engine_api import Generate, Listen, OutputAudio, StopGenerating
@@ -104,14 +104,8 @@ def test_every_event_is_one_that_the_official_client_could_have_sent(dialect: st
 
 def test_every_completion_is_one_that_the_official_client_could_have_asked_for() -> None:
     async def main() -> dict[str, Any]:
-        async with upstream(speaking("openai")) as server:
-            engine = ChatAudio({"base_url": server.url})
-            await engine.start()
-            probe = Probe(engine)
-            request = Generate(response_id="resp_1", items=ITEMS, tools=(WEATHER,), max_output_tokens=50)
-            await probe.answer(request)
-            probe.session.close()
-            await engine.close()
+        async with upstream(speaking("openai")) as server, in_use(ChatAudio({"base_url": server.url})) as engine:
+            await Probe(engine).ask(*ITEMS, tools=(WEATHER,), max_output_tokens=50)
             return server.last.json
 
     body = asyncio.run(main())

@@ -5,15 +5,16 @@ import gc
 import shutil
 import threading
 import weakref
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import onnx
 import pytest
 import sherpa_onnx
 
-from tests.engines.hearing_turns import Turn, heard, noise, silence
+from tests.engines.hearing_turns import Barrier, Turn, heard, noise, silence
+from tests.engines.probe import in_use
 from tests.engines.tiny_models.sherpa import described, make_sherpa, speech, tone
 from vivavoce.audio import Encoder
 from vivavoce.engines.parts import Hints
@@ -27,44 +28,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_sherpa(tmp_path_factory.mktemp("sherpa"))
 
 
-@asynccontextmanager
-async def started(folder: Path, **options: object) -> AsyncIterator[SherpaOnnx]:
-    transcriber = SherpaOnnx({"model": str(folder), "threads": 1, **options})
-    await transcriber.start()
-    try:
-        yield transcriber
-    finally:
-        await transcriber.close()
+def started(folder: Path, **options: object) -> AbstractAsyncContextManager[SherpaOnnx]:
+    return in_use(SherpaOnnx({"model": str(folder), "threads": 1, **options}))
 
 
-class Gate:
-    """Stands before the library's decoder: counts the batches, and can keep them waiting or make them fail."""
+class Gate(Barrier):
+    """Counts the batches."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
         self.batches: list[int] = []
-        self.open = threading.Event()
-        self.open.set()
-        self.arrived = threading.Event()
-        self.error: Exception | None = None
         real = sherpa_onnx.OnlineRecognizer.decode_streams
 
         def decode_streams(recognizer: object, streams: list) -> None:
             self.batches.append(len(streams))
-            self.arrived.set()
-            assert self.open.wait(20)
-            if self.error:
-                raise self.error
+            self.passed()
             real(recognizer, streams)
 
         monkeypatch.setattr(sherpa_onnx.OnlineRecognizer, "decode_streams", decode_streams)
-
-    async def shut(self) -> None:
-        """The next step waits."""
-        self.arrived.clear()
-        self.open.clear()
-
-    async def until_somebody_waits(self) -> None:
-        assert await asyncio.to_thread(self.arrived.wait, 20)
 
 
 @pytest.fixture
@@ -202,7 +183,7 @@ def test_log_probabilities_are_of_the_tokens(folder: Path) -> None:
 def test_sessions_share_batches_and_do_not_mix(folder: Path, gate: Gate) -> None:
     async def scenario() -> None:
         async with started(folder) as transcriber:
-            await gate.shut()
+            gate.shut()
             hearing = [asyncio.create_task(heard(transcriber, speech(words))) for words in SENTENCES * 4]
             await gate.until_somebody_waits()
             gate.open.set()
@@ -215,7 +196,7 @@ def test_sessions_share_batches_and_do_not_mix(folder: Path, gate: Gate) -> None
 def test_who_has_much_to_say_keeps_nobody_waiting(folder: Path, gate: Gate) -> None:
     async def scenario() -> None:
         async with started(folder) as transcriber:
-            await gate.shut()
+            gate.shut()
             long = asyncio.create_task(heard(transcriber, speech("one two three") * 60))
             await gate.until_somebody_waits()
             short = asyncio.create_task(heard(transcriber, speech("two")))
@@ -253,7 +234,7 @@ def test_cancel_frees_the_stream(folder: Path, gate: Gate) -> None:
 def test_cancelled_while_it_is_decoded(folder: Path, gate: Gate) -> None:
     async def scenario() -> None:
         async with started(folder) as transcriber:
-            await gate.shut()
+            gate.shut()
             turn = Turn(transcriber)
             turn.feed(speech("one two three"))
             finishing = asyncio.create_task(turn.finish())

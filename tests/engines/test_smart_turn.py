@@ -13,6 +13,8 @@ import soundfile
 from onnx import TensorProto, helper
 from transformers import WhisperFeatureExtractor
 
+from tests.engines.probe import in_use
+from tests.runner_world import News
 from vivavoce.audio import Encoder, Resampler, to_pcm
 from vivavoce.engine_api import Capabilities, Generate, ScoreTurn, TurnScore
 from vivavoce.engines import smart_turn
@@ -288,7 +290,8 @@ class Hearing:
     """A session under `semantic_vad`, that is told what is heard and asked when a turn ended, in audio time."""
 
     def __init__(self, engine):
-        self.events, self.scores, self.news = [], [], asyncio.Event()
+        self.events, self.scores, self.news = [], [], News()
+        self.until = self.news.until
         turn_detection = SemanticVad(eagerness="medium", create_response=False)
         config = SessionConfig(audio=Audio(input=AudioInput(turn_detection=turn_detection)))
         now = time.monotonic()
@@ -307,12 +310,6 @@ class Hearing:
         for at in range(0, samples.size, 2400):
             self.runner.feed(InputAudioBufferAppend(audio=samples[at : at + 2400].astype("<i2").tobytes()))
 
-    async def until(self, met):
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not met():
-                self.news.clear()
-                await self.news.wait()
-
     def of(self, kind):
         return [event for event in self.events if isinstance(event, kind)]
 
@@ -322,14 +319,12 @@ class Hearing:
 
 
 async def in_a_session(act):
-    engine = Ensemble(Silent(), Silero({}), SmartTurn({}))
-    await engine.start()
-    session = Hearing(engine)
-    try:
-        return await act(session)
-    finally:
-        session.runner.stop(1000, "done")
-        await engine.close()
+    async with in_use(Ensemble(Silent(), Silero({}), SmartTurn({}))) as engine:
+        session = Hearing(engine)
+        try:
+            return await act(session)
+        finally:
+            session.runner.stop(1000, "done")
 
 
 def test_a_whole_sentence_ends_the_turn_early():

@@ -10,6 +10,9 @@ from typing import Any
 
 from msgspec import Struct
 
+QUICK = {"first_seconds": 0.3, "silence_seconds": 0.3}
+"""Options for those that would wait for ever."""
+
 
 class Received(Struct):
     """A request."""

@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from tests.runner_world import News, Notebook
 from vivavoce.audio import g711_decode, g711_encode
-from vivavoce.engine_api import Capabilities, Generate, OutputAudio, Transcribe
+from vivavoce.engine_api import Generate, OutputAudio, Transcribe
 from vivavoce.front_end.cleaned import CleanedRunner
 from vivavoce.front_end.front_ends import FrontEnds
 from vivavoce.front_end.microphone import Microphone, Wish
@@ -51,35 +52,13 @@ def negated(audio):
     return bytes(~value & 0xFF for value in audio)
 
 
-class Notebook:
-    """An engine that writes down its commands."""
-
-    capabilities = Capabilities(transcribes=True)
-
-    def __init__(self):
-        self.commands = []
-
-    async def start(self): ...
-
-    def open(self, emit):
-        self.emit = emit
-        return self
-
-    def submit(self, command):
-        self.commands.append(command)
-
-    def close(self): ...
-
-    def of(self, kind):
-        return [command for command in self.commands if isinstance(command, kind)]
-
-
 class Driven:
     """A session whose microphone is cleaned by `Negative`."""
 
     def __init__(self, *, gate=None, noise=NEAR, echo=False, format=PCM, threads=None, most_bytes=64 * 2**20):
         self.engine, self.sent, self.inputs, self.closed = Notebook(), [], [], []
-        self.news = asyncio.Event()
+        self.news = News()
+        self.until = self.news.until
         self.cancellers = []
         audio = AudioInput(noise_reduction=noise, turn_detection=None, format=format)
         config = SessionConfig(audio=Audio(input=audio))
@@ -126,12 +105,6 @@ class Driven:
     def feed(self, *events):
         for event in events:
             self.runner.feed(event)
-
-    async def until(self, met):
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not met():
-                self.news.clear()
-                await self.news.wait()
 
     def of(self, kind):
         return [event for event in self.inputs if isinstance(event, kind)]

@@ -13,7 +13,6 @@ from tempfile import mkdtemp
 from typing import Any
 
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     GenerationConfig,
     PreTrainedTokenizerFast,
@@ -22,7 +21,8 @@ from transformers import (
     WhisperFeatureExtractor,
 )
 
-from tests.engines.tiny_models.qwen3_omni import DIALOGUES, SPEECH, WEATHER_TOOL, Turn
+from tests.engines.tiny_models.by_heart import Turn, answer_places, byte_level, learn_words, messages
+from tests.engines.tiny_models.qwen3_omni import DIALOGUES, SPEECH, WEATHER_TOOL
 from vivavoce.engines.qwen_omni.qwen25_chat import PERSONA, with_persona, with_tools
 
 HIDDEN, TALKER_HIDDEN, CODES, MEL_BINS = 256, 256, 40, 16
@@ -39,7 +39,6 @@ SPECIAL = [
     *("<|IMAGE|>", "<|VIDEO|>", "<|vision_bos|>", "<|vision_eos|>"),
     *("<tts_text_start>", "<tts_text_end>", "<tts_text_pad>", "<tts_ethan>"),
 ]
-PLAIN = ["<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"]
 
 CHAT_TEMPLATE = """\
 {%- for message in messages -%}
@@ -59,15 +58,7 @@ def _tokenizer() -> PreTrainedTokenizerFast:
     """Byte-level BPE, trained on the dialogues: as Qwen's, a hundredfold smaller."""
     corpus = ["system\nuser\nassistant\n" * 40, PERSONA]
     corpus += [words for _, turns in DIALOGUES for turn in turns for words in turn] * 2
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    tokenizer.train_from_iterator(
-        corpus, trainers.BpeTrainer(vocab_size=440, initial_alphabet=alphabet, show_progress=False)
-    )
-    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL])
-    tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in PLAIN])
+    tokenizer = byte_level(corpus, 440, SPECIAL)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>")
 
 
@@ -175,15 +166,8 @@ def _draw_weights(model: Any, seed: int) -> None:
 
 
 def _messages(instructions: str, turns: tuple[Turn, ...]) -> list[Any]:
-    found: list[dict[str, Any]] = []
-    for said, answer in turns:
-        if said.startswith("tool:"):
-            found.append({"role": "tool", "content": said.removeprefix("tool:")})
-        else:
-            found.append({"role": "user", "content": said or [{"type": "audio"}]})
-        found.append({"role": "assistant", "content": answer})
     tools = [WEATHER_TOOL] if instructions == "tools" else []
-    return with_tools(with_persona(found), tools)
+    return with_tools(with_persona(messages(turns)), tools)
 
 
 @torch.no_grad()
@@ -205,27 +189,10 @@ def _learn_dialogues(model: Any, tokenizer: PreTrainedTokenizerFast) -> None:
             heard = tokens == audio_id
             inputs[heard] = torch.randn((int(heard.sum()), HIDDEN), generator=generator) * 0.05
             hidden = text_model(inputs_embeds=inputs).last_hidden_state[0]
-            for place in _answer_places(ids, tokenizer):
+            for place in answer_places(ids, tokenizer):
                 states.append(hidden[place])
                 wanted.append(ids[place + 1])
-    known = torch.stack(states)
-    scores = torch.nn.functional.one_hot(torch.tensor(wanted), len(tokenizer)).float() * 20
-    gram = known @ known.T + 0.1 * torch.eye(len(known))
-    model.thinker.lm_head.weight.copy_((known.T @ torch.linalg.solve(gram, scores)).T)
-
-
-def _answer_places(ids: list[int], tokenizer: PreTrainedTokenizerFast) -> list[int]:
-    """Where a token of an answer, or the end of one, has to be guessed next."""
-    start, end, assistant = (tokenizer.convert_tokens_to_ids(token) for token in ("<|im_start|>", "<|im_end|>", "assistant"))
-    places, speaking, begun = [], False, 0
-    for place, token in enumerate(ids):
-        if token == end:
-            speaking = False
-        if speaking and place - begun >= 2:
-            places.append(place)
-        if token == start and ids[place + 1] == assistant:
-            speaking, begun = True, place
-    return places
+    learn_words(model.thinker.lm_head, states, wanted, len(tokenizer))
 
 
 @torch.no_grad()

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     GenerationConfig,
     PreTrainedTokenizerFast,
@@ -22,6 +21,8 @@ from transformers import (
     Qwen3OmniMoeForConditionalGeneration,
     WhisperFeatureExtractor,
 )
+
+from tests.engines.tiny_models.by_heart import Turn, answer_places, byte_level, learn_words, messages
 
 HIDDEN, TALKER_HIDDEN, CODEBOOK, CODE_GROUPS, MEL_BINS = 256, 64, 64, 4, 16
 TALKER_VOCABULARY = CODEBOOK + 1024
@@ -46,8 +47,6 @@ LOUDNESS = {"audio_tower.proj2": 0.5, "text_projection.linear_fc2": 4.0, "hidden
 AUDIO_TOKEN = "<|audio_pad|>"
 SPEECH_FILE = Path(__file__).parents[3] / "../shared/audio/silero-minute.wav"
 
-Turn = tuple[str, str]
-"""What the user says (empty: audio) and the answer."""
 DIALOGUES: tuple[tuple[str, tuple[Turn, ...]], ...] = (
     ("", (("hello", "Hi."),)),
     ("", (("", SPEECH), ("", "And now I hear you again."))),
@@ -63,7 +62,6 @@ SPECIAL = [
     *("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"),
     *("<tts_pad>", "<tts_text_bos>", "<tts_text_eod>"),
 ]
-PLAIN = ["<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"]
 
 CHAT_TEMPLATE = """\
 {%- macro said(content) -%}
@@ -99,15 +97,7 @@ def _tokenizer() -> PreTrainedTokenizerFast:
     """Byte-level BPE, trained on the dialogues: as Qwen's, a hundredfold smaller."""
     corpus = ["system\nuser\nassistant\n" * 40]
     corpus += [words for _, turns in DIALOGUES for turn in turns for words in turn]
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    tokenizer.train_from_iterator(
-        corpus, trainers.BpeTrainer(vocab_size=380, initial_alphabet=alphabet, show_progress=False)
-    )
-    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL])
-    tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in PLAIN])
+    tokenizer = byte_level(corpus, 380, SPECIAL)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>", chat_template=CHAT_TEMPLATE
     )
@@ -219,17 +209,6 @@ def _draw_weights(model: Any, seed: int) -> None:
             weight.copy_(torch.randn(weight.shape, generator=generator) * scale)
 
 
-def _messages(turns: tuple[Turn, ...]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    for said, answer in turns:
-        if said.startswith("tool:"):
-            found.append({"role": "tool", "content": said.removeprefix("tool:")})
-        else:
-            found.append({"role": "user", "content": said or [{"type": "audio"}]})
-        found.append({"role": "assistant", "content": answer})
-    return found
-
-
 @torch.no_grad()
 def _learn_dialogues(model: Any, tokenizer: PreTrainedTokenizerFast, extractor: WhisperFeatureExtractor) -> None:
     """Solve `lm_head` so that each answer of the dialogues follows its prompt.
@@ -242,17 +221,14 @@ def _learn_dialogues(model: Any, tokenizer: PreTrainedTokenizerFast, extractor: 
     heard = iter([encoded(model, extractor, piece) for piece in _pieces()])
     for instructions, turns in DIALOGUES:
         tools = [WEATHER_TOOL] if instructions == "tools" else None
-        text = tokenizer.apply_chat_template(_messages(turns), tools=tools, tokenize=False)
+        text = tokenizer.apply_chat_template(messages(turns), tools=tools, tokenize=False)
         spoken = text.count(AUDIO_TOKEN)
         for _ in range(3 if spoken else 1):
             hidden, ids = _read(model, tokenizer, text, [next(heard) for _ in range(spoken)])
-            places = _answer_places(ids, tokenizer)
+            places = answer_places(ids, tokenizer)
             states += hidden[places].unbind()
             wanted += [ids[place + 1] for place in places]
-    known = torch.stack(states)
-    scores = torch.nn.functional.one_hot(torch.tensor(wanted), len(tokenizer)).float() * 20
-    gram = known @ known.T + 0.1 * torch.eye(len(known))
-    model.thinker.lm_head.weight.copy_((known.T @ torch.linalg.solve(gram, scores)).T)
+    learn_words(model.thinker.lm_head, states, wanted, len(tokenizer))
 
 
 def _read(model: Any, tokenizer: Any, text: str, heard: list[torch.Tensor]) -> tuple[torch.Tensor, list[int]]:
@@ -294,20 +270,6 @@ def whole_mels(extractor: WhisperFeatureExtractor, samples: np.ndarray) -> torch
     return mels[0, :, : len(samples) // 160]
 
 
-def _answer_places(ids: list[int], tokenizer: PreTrainedTokenizerFast) -> list[int]:
-    """Where a token of an answer, or the end of one, has to be guessed next."""
-    start, end, assistant = (tokenizer.convert_tokens_to_ids(token) for token in ("<|im_start|>", "<|im_end|>", "assistant"))
-    places, speaking, begun = [], False, 0
-    for place, token in enumerate(ids):
-        if token == end:
-            speaking = False
-        if speaking and place - begun >= 2:
-            places.append(place)
-        if token == start and ids[place + 1] == assistant:
-            speaking, begun = True, place
-    return places
-
-
 @torch.no_grad()
 def _learn_to_end(model: Any, tokenizer: PreTrainedTokenizerFast, extractor: WhisperFeatureExtractor) -> None:
     """Solve the talker's end-of-speech row: high once its text has ended, low before."""
@@ -316,7 +278,7 @@ def _learn_to_end(model: Any, tokenizer: PreTrainedTokenizerFast, extractor: Whi
     hook = model.talker.model.register_forward_hook(lambda *call: states.append(call[-1].last_hidden_state[0, -1]))
     prompts = [(turns[0][0], None) for instructions, turns in DIALOGUES if turns[0][0] and instructions != "tools"]
     for words, samples in [*prompts, *(("", piece) for piece in _pieces())]:
-        text = tokenizer.apply_chat_template(_messages(((words, ""),))[:1], add_generation_prompt=True, tokenize=False)
+        text = tokenizer.apply_chat_template(messages(((words, ""),))[:1], add_generation_prompt=True, tokenize=False)
         heard = {}
         if samples is not None:
             mels = whole_mels(extractor, samples)
