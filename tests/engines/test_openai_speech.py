@@ -174,9 +174,10 @@ def test_sound_shorter_than_any_head() -> None:
         (sound(b"RIFF" + bytes(100)), "upstream_invalid"),
         (in_events(HUM, done={"error": {"message": "no"}}), "upstream_failed"),
         (in_events(HUM, done={"type": "speech.audio.delta", "audio": "?"}), "upstream_invalid"),
+        (in_events(HUM, done={"type": "speech.audio.delta", "audio": "é"}), "upstream_invalid"),
         (in_events(HUM, done={"type": "speech.audio.progress"}), "upstream_disconnected"),
     ],
-    ids=["nothing", "mp3", "stereo", "no wav", "an error", "bad base64", "no end"],
+    ids=["nothing", "mp3", "stereo", "no wav", "an error", "bad base64", "no ASCII", "no end"],
 )
 def test_what_is_no_speech(answer: Any, code: str) -> None:
     with pytest.raises(EngineError) as caught:

@@ -268,12 +268,7 @@ class _Conversation:
         return self._fed(data, answer)
 
     def _fed(self, data: bytes, answer: AudioAnswer) -> list[ChatEvent | Sound]:
-        try:
-            chunk = msgspec.json.decode(data, type=AudioChunk)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise self._upstream.failure("upstream_invalid", "sent something that is no chat completion.", error) from None
-        if chunk.error is not None:
-            raise self._upstream.error_in(chunk.error)
+        chunk = self._upstream.decoded(data, AudioChunk, "chat completion")
         return self._understood(lambda: answer.feed(chunk))
 
     def _understood(self, read: Callable[[], list[ChatEvent | Sound]]) -> list[ChatEvent | Sound]:

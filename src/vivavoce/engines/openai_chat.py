@@ -145,15 +145,7 @@ class OpenAIChat:
         return self._decoded(data)
 
     def _decoded(self, data: bytes) -> ChatChunk | None:
-        if not data:
-            return None
-        try:
-            chunk = msgspec.json.decode(data, type=ChatChunk)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise self._upstream.failure("upstream_invalid", "sent something that is no chat completion.", error) from None
-        if chunk.error is not None:
-            raise self._upstream.error_in(chunk.error)
-        return chunk
+        return self._upstream.decoded(data, ChatChunk, "chat completion") if data else None
 
 
 class Ollama(OpenAIChat):

@@ -8,7 +8,6 @@ The sound is passed on as it arrives. Such servers do not say when which word is
 from __future__ import annotations
 
 import asyncio
-import binascii
 from base64 import b64decode
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, Literal
@@ -174,14 +173,12 @@ class _Sound:
             raise self._upstream.failure("upstream_disconnected", "broke off in the middle of its answer.")
         if data.strip() == b"[DONE]":
             return b""
+        event = self._upstream.decoded(data, _Event, "speech")
+        if event.type.endswith(".done"):
+            return b""
         try:
-            event = msgspec.json.decode(data, type=_Event)
-            if event.error is not None:
-                raise self._upstream.error_in(event.error)
-            if event.type.endswith(".done"):
-                return b""
             return b64decode(event.audio, validate=True) or None if event.audio else None
-        except (msgspec.DecodeError, UnicodeDecodeError, binascii.Error) as error:
+        except ValueError as error:
             raise self._upstream.failure("upstream_invalid", "sent something that is no speech.", error) from None
 
     def _taken(self, sound: bytes) -> bytes:

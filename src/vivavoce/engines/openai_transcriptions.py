@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import msgspec
 from msgspec import Struct
 
 from vivavoce.audio import PCM_SAMPLE_BYTES, Decoder
@@ -132,13 +131,7 @@ class OpenAITranscriptions:
             raise self._upstream.failure("upstream_disconnected", "broke off in the middle of its answer.")
 
     def _decoded(self, data: bytes) -> _Event:
-        try:
-            event = msgspec.json.decode(data, type=_Event)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise self._upstream.failure("upstream_invalid", "sent something that is no transcript.", error) from None
-        if event.error is not None:
-            raise self._upstream.error_in(event.error)
-        return event
+        return self._upstream.decoded(data, _Event, "transcript")
 
 
 class _Words:

@@ -20,7 +20,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
@@ -50,6 +50,15 @@ class _ErrorBody(Struct):
     error: Any = None
     message: Any = None
     detail: Any = None
+
+
+class _Message(Protocol):
+    @property
+    def error(self) -> Any:
+        """Set where something went wrong in the midst of an answer."""
+
+
+MessageT = TypeVar("MessageT", bound=_Message)
 
 
 class ModelCard(Struct):
@@ -114,9 +123,15 @@ class Upstream:
         logger.warning("%s", told)
         return EngineError(code, self._redacted(f"{self.subject} {message}"))
 
-    def error_in(self, error: Any) -> EngineError:
-        """An error that the server put where an answer was due."""
-        return self.failure("upstream_failed", f"failed: {_said(error) or 'it does not say why.'}")
+    def decoded(self, data: bytes, shape: type[MessageT], name: str) -> MessageT:
+        """What the server says in JSON. Raises `EngineError` where it is no `name`, or an error in the place of one."""
+        try:
+            message = msgspec.json.decode(data, type=shape)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise self.failure("upstream_invalid", f"sent something that is no {name}.", error) from None
+        if message.error is not None:
+            raise self.failure("upstream_failed", f"failed: {_said(message.error) or 'it does not say why.'}")
+        return message
 
     # --- requests ---
 
