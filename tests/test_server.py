@@ -162,7 +162,7 @@ def test_two_lines_for_a_session_and_no_secret_in_them(caplog: pytest.LogCapture
         assert re.fullmatch(
             r"\d\d:\d\d:\d\d INFO    sess_\w+ opened: engine scripted, model gpt-realtime, ga, from 127.0.0.1", human[0]
         )
-        assert re.search(r"closed after \d+\.\d s: 0 turns, 0 responses, 1 errors, \d+ kB in, \d+ kB out$", human[1])
+        assert re.search(r"closed after \d+\.\d s: turns 0, responses 0, errors 1, \d+ kB in, \d+ kB out$", human[1])
         assert machine[0]["session"] == machine[1]["session"]
         assert machine[1]["errors"] == 1
         ours = [record.getMessage() for record in caplog.records if not record.name.startswith("websockets.client")]

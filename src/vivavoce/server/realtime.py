@@ -167,8 +167,8 @@ class _Record(SessionMeter):
         connection = self._connection
         line(
             _logger,
-            f"{self._session_id} closed after {seconds:.1f} s: {self.turns} turns, {self.responses} responses, "
-            f"{self.errors} errors, {connection.bytes_in // 1000} kB in, {connection.bytes_out // 1000} kB out",
+            f"{self._session_id} closed after {seconds:.1f} s: turns {self.turns}, responses {self.responses}, "
+            f"errors {self.errors}, {connection.bytes_in // 1000} kB in, {connection.bytes_out // 1000} kB out",
             session=self._session_id,
             seconds=round(seconds, 3),
             turns=self.turns,
