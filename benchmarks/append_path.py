@@ -78,7 +78,7 @@ class Path:
     def __init__(self) -> None:
         state = make_state(Settings(engine="scripted"))
         self.engine = Still()
-        state.engines.named = lambda model: ("still", self.engine)  # type: ignore[method-assign,assignment,return-value]
+        state.engines.named = lambda model: ("still", self.engine)
         self.connection = Connection(Realtime(state), set(), 24 * 2**20, 16 * 2**20)
         self.connection.connection_made(Sink())
         self.connection.data_received(UPGRADE)
@@ -125,7 +125,7 @@ async def scores(path: Path) -> float:
 
 
 async def main() -> None:
-    connections.SLICE_SECONDS = 1e9  # type: ignore[misc]  # There is nobody here to give way to.
+    connections.SLICE_SECONDS = 1e9  # There is nobody here to give way to.
     path = Path()
     nothing = min([await turns_of_the_loop() for _ in range(RUNS)])
     cancel = text_frame({"type": "response.cancel"})

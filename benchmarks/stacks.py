@@ -95,10 +95,10 @@ def serve_uvicorn(stack: str, listener: socket.socket) -> None:
 
 
 def serve_picows(listener: socket.socket) -> None:
-    import picows  # type: ignore[import-not-found]
+    import picows
     import uvloop
 
-    class Listener(picows.WSListener):  # type: ignore[misc]
+    class Listener(picows.WSListener):
         def on_ws_connected(self, transport: Any) -> None:
             def send(event: ServerEvent) -> None:
                 if (frame := GA.encode(event)) is not None:

@@ -200,7 +200,7 @@ class _Speaker:
             engine,
             send=self._hear,
             close=lambda code, reason: None,
-            observers=[self],  # type: ignore[list-item]
+            observers=[self],
             clock=self._loop.time,
         )
 

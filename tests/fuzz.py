@@ -29,7 +29,7 @@ def live(seed: int, *, judged: bool) -> int:
 
     def judge(output: Output) -> None:
         if isinstance(output, ServerEventBase):
-            frame = dialect.encode(output)  # type: ignore[arg-type]
+            frame = dialect.encode(output)
             if frame is not None and judged:
                 oracle.saw_server(frame)
 

@@ -173,7 +173,7 @@ def live(events: int, seed: int, dialect: Dialect) -> None:
     draw, frames, oracle = random.Random(seed), seeds(), Oracle(dialect.name)
 
     def judge(output: Output) -> None:
-        if isinstance(output, ServerEventBase) and (frame := dialect.encode(output)):  # type: ignore[arg-type]
+        if isinstance(output, ServerEventBase) and (frame := dialect.encode(output)):
             oracle.saw_server(frame)
 
     world = World(see=judge, listens=False)

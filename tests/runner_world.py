@@ -142,7 +142,7 @@ class World:
         }
         self.runner = Runner(
             Setup(**{**settings, **setup}),
-            self.engine,  # type: ignore[arg-type]
+            self.engine,
             send=self._send,
             close=lambda code, reason: self.closings.append((code, reason)),
             account=account,

@@ -56,7 +56,7 @@ def test_words_for_a_file() -> None:
         file = wav(speech("Hello there."))
         plain = await ask(file=file, model="whisper-1")
         assert plain.text == "Hello there."
-        assert plain.usage.model_dump() == {"type": "duration", "seconds": 0.001}  # type: ignore[union-attr]
+        assert plain.usage.model_dump() == {"type": "duration", "seconds": 0.001}
         assert await ask(file=file, model="whisper-1", response_format="text") == "Hello there.\n"
         whole = await ask(file=file, model="whisper-1", response_format="verbose_json", language="en", prompt="Hello.")
         assert (whole.text, whole.language, whole.duration) == ("Hello there.", "en", 0.001)
@@ -70,9 +70,9 @@ def test_words_as_they_are_recognised() -> None:
             file=wav(speech("one two three")), model="gpt-4o-transcribe", stream=True, include=["logprobs"]
         )
         events = [event async for event in stream]
-        assert "".join(event.delta for event in events[:-1]) == "one two three"  # type: ignore[union-attr]
+        assert "".join(event.delta for event in events[:-1]) == "one two three"
         assert len(events) > 2
-        assert (events[-1].type, events[-1].text) == ("transcript.text.done", "one two three")  # type: ignore[union-attr]
+        assert (events[-1].type, events[-1].text) == ("transcript.text.done", "one two three")
 
     run(test)
 

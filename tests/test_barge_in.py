@@ -100,9 +100,9 @@ def test_noise_delays_an_answer_and_loses_nothing_of_it(script: list[tuple[str, 
     world.give(GenerationDone("resp_0"))
     world.until(world.now + len(said) / 2 / SAMPLE_HZ + 1.0)
     assert world.pcm == said
-    assert "".join(delta.delta for delta in world.of(ResponseOutputAudioTranscriptDelta)) == words  # type: ignore[union-attr]
+    assert "".join(delta.delta for delta in world.of(ResponseOutputAudioTranscriptDelta)) == words
     (done,) = world.of(ResponseDone)
-    assert done.response.status == "completed"  # type: ignore[union-attr]
+    assert done.response.status == "completed"
     assert not world.of(InputAudioBufferSpeechStarted)
 
 
@@ -129,7 +129,7 @@ def test_an_engine_ten_minutes_ahead_is_stopped_and_its_answer_ends_there() -> N
     assert len(world.of(StopGenerating)) == 1
     world.until(700.0)
     (done,) = world.of(ResponseDone)
-    assert done.response.status == "incomplete"  # type: ignore[union-attr]
+    assert done.response.status == "incomplete"
     assert MOST_WAITING_BYTES <= len(world.pcm) <= MOST_WAITING_BYTES + len(minute)
 
 

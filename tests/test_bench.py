@@ -34,7 +34,7 @@ class Conversation:
     """A speaker and a server that is played by hand. Time is a number."""
 
     def __init__(self, **plan: float) -> None:
-        self.speaker = Speaker(Plan(server=Server(), **plan), (WORDS,), 0)  # type: ignore[arg-type]
+        self.speaker = Speaker(Plan(server=Server(), **plan), (WORDS,), 0)
         self.speaker.tally = self.tally = Tally()
         self.now = 0.0
         self.sent: list[bytes] = []

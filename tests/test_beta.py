@@ -21,7 +21,7 @@ def decode(event: Any) -> Any:
 
 
 def encode(event: s.ServerEventBase) -> dict[str, Any]:
-    frame = BETA.encode(event)  # type: ignore[arg-type]
+    frame = BETA.encode(event)
     assert frame is not None
     return dict(json.loads(frame))
 

@@ -24,13 +24,13 @@ class Clock(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        select = self._selector.select  # type: ignore[attr-defined]
+        select = self._selector.select
 
         def skip(timeout: float | None) -> Any:
             self.now += timeout or 0.0
             return select(0)
 
-        self._selector.select = skip  # type: ignore[attr-defined]
+        self._selector.select = skip
 
     def time(self) -> float:
         return self.now

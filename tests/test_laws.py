@@ -69,10 +69,10 @@ def test_the_order_of_items_is_what_the_client_was_told(script: list[tuple[int, 
     def follow(output: Output) -> None:
         name = type(output).__name__
         if name == "ConversationItemAdded":
-            previous = output.previous_item_id  # type: ignore[union-attr]
-            mirror.insert(0 if previous is None else mirror.index(previous) + 1, output.item.id)  # type: ignore[union-attr]
+            previous = output.previous_item_id
+            mirror.insert(0 if previous is None else mirror.index(previous) + 1, output.item.id)
         elif name == "ConversationItemDeleted":
-            mirror.remove(output.item_id)  # type: ignore[union-attr]
+            mirror.remove(output.item_id)
 
     world = played(World(drafts=True, confirms=True, see=follow), script)
     assert mirror == [entry.id for entry in world.session._state.conversation]

@@ -111,7 +111,7 @@ def put(name: str, path: str, value: Any, nth: int = 0) -> Break:
 
 
 def shown(event: s.ServerEventBase) -> Event:
-    frame = GA.encode(event)  # type: ignore[arg-type]
+    frame = GA.encode(event)
     assert frame is not None
     return dict(json.loads(frame))
 

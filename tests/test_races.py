@@ -113,7 +113,7 @@ def test_cancel_and_truncate_in_either_order(dialect: str, order: tuple[str, ...
     assert live.engine(*rest) == []
     live.send("response.create")
     remembered = next(c for c in reversed(live.commands) if isinstance(c, Generate)).items[-1]
-    assert remembered.content[0].transcript == "One"  # type: ignore[union-attr]
+    assert remembered.content[0].transcript == "One"
     live.check_nothing_lost(busy=True)
 
 

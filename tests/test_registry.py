@@ -124,7 +124,7 @@ def test_options_that_are_wrong_are_named(options: dict[str, object], line: str)
 class Part:
     """An engine that notes what happens to it."""
 
-    def __init__(self, capabilities: Capabilities = Capabilities(), error: Exception | None = None) -> None:  # noqa: B008
+    def __init__(self, capabilities: Capabilities = Capabilities(), error: Exception | None = None) -> None:  # noqa: B008 - frozen
         self.capabilities = capabilities
         self.error = error
         self.notes: list[str] = []

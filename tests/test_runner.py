@@ -212,7 +212,7 @@ def test_an_engine_that_cannot_be_opened_is_our_fault() -> None:
         sent: list[ServerEvent] = []
         closings: list[int] = []
         setup = Setup(seed="s", config=SessionConfig(), capabilities=Capabilities(), expires_at=0)
-        runner = Runner(setup, Broken(), send=sent.append, close=lambda code, _: closings.append(code))  # type: ignore[arg-type]
+        runner = Runner(setup, Broken(), send=sent.append, close=lambda code, _: closings.append(code))
         runner.start()
         assert isinstance(sent[0], Error)
         assert closings == [1011]

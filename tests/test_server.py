@@ -287,7 +287,7 @@ def test_engines_that_started_are_stopped_when_one_cannot_start() -> None:
             async def close(self) -> None:
                 events.append(f"closed {self.name}")
 
-        engines._engines = {"good": Engine("good"), "bad": Engine("bad")}  # type: ignore[misc]
+        engines._engines = {"good": Engine("good"), "bad": Engine("bad")}
         with pytest.raises(EngineError, match="no weights"):
             await engines.start()
         assert events == ["started good", "closed good"]

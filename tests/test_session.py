@@ -47,7 +47,7 @@ def give(session: Session, event: Input) -> list[Output]:
     outputs = session.handle(event, 0.0)
     for output in outputs:
         if isinstance(output, ServerEventBase):
-            frame = GA.encode(output)  # type: ignore[arg-type]
+            frame = GA.encode(output)
             assert frame is None or len(frame) < MAX_FRAME_BYTES
     return outputs
 

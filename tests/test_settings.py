@@ -99,6 +99,8 @@ def test_foreign_variables_harm_nobody() -> None:
         ("port = 70000", "vivavoce.toml:1: port: expected an integer <= 65535."),
         ("log = 'xml'", "vivavoce.toml:1: log: invalid enum value 'xml'. Write one of: human, json."),
         ("limits = 3", "vivavoce.toml:1: limits: expected a table, got an integer."),
+        ("allowed_origins = [3]", "vivavoce.toml:1: allowed_origins[0]: expected a string, got an integer."),
+        ("models = {a = 3}", "vivavoce.toml:1: models: expected a string, got an integer."),
         ("port = ", "not valid TOML"),
         ("certfile = 'a.pem'", "TLS needs both"),
         ("allowed_origins = ['https://a.example/x']", "vivavoce.toml:1: allowed_origins:"),

@@ -133,7 +133,7 @@ class Keyboard(io.TextIOBase):
     def isatty(self) -> bool:
         return True
 
-    def readline(self, size: int = -1) -> str:  # type: ignore[override]
+    def readline(self, size: int = -1) -> str:
         import time
 
         for holds, line in self._lines:

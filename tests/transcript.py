@@ -120,7 +120,7 @@ class Scene:
     def _take(self, outputs: list[Output]) -> None:
         for output in outputs:
             if isinstance(output, ServerEventBase):
-                frame = self.dialect.encode(output)  # type: ignore[arg-type]
+                frame = self.dialect.encode(output)
                 if frame is not None:
                     self.oracle.saw_server(frame)
                     self.events.append(json.loads(frame))

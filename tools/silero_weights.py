@@ -47,7 +47,7 @@ def main() -> None:
         weights = read_weights(wheel.read(GRAPH))
         (licence,) = [name for name in wheel.namelist() if name.endswith(LICENCE_SUFFIX)]
         (ENGINES / "silero_vad.LICENSE").write_bytes(wheel.read(licence))
-    np.savez(ENGINES / "silero_vad.npz", **weights)  # type: ignore[arg-type]
+    np.savez(ENGINES / "silero_vad.npz", **weights)
     print(f"{len(weights)} tensors, {sum(w.size for w in weights.values()):,} weights")
 
 

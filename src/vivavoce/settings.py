@@ -286,9 +286,8 @@ def _converted(tree: dict[str, Any], source: _Source) -> Settings:
     try:
         return msgspec.convert(tree, Settings, strict=False)
     except msgspec.ValidationError as error:
-        message, where = wrong_value(error)
-        path = tuple(re.split(r"[.\[]", where)) if where else ()
-        name = ".".join(path)
+        message, name = wrong_value(error)
+        path = tuple(re.sub(r"\[\d+\]", "", name).split("."))
         wanted = written_as(LEAVES[path].type) if path in LEAVES else ""
         raise SettingsError(f"{source.place(path)}{name}: {message}.{wanted}") from None
 

@@ -55,7 +55,7 @@ def test_a_slow_socket_does_not_move_the_schedule() -> None:
             await sent.send(event)
             await asyncio.sleep(0.015)
 
-        sent.microphone._send = slow  # type: ignore[misc]
+        sent.microphone._send = slow
         await sent.microphone.play(noise(2400), ignore)
         assert sent.moments == pytest.approx([0.02, 0.04, 0.06, 0.08, 0.1])
 

@@ -143,7 +143,7 @@ class Bot:
             await self.worker.queue_frame(InputAudioRawFrame(chunk, MICROPHONE_HZ, 1))
             spoken += 1
             # A microphone is no faster than speech. This one waits for the pipeline, so that nothing else has to.
-            await self.until(lambda: spoken - (self.loudspeaker.passed - passed) <= BACKLOG_FRAMES)  # noqa: B023
+            await self.until(lambda: spoken - (self.loudspeaker.passed - passed) <= BACKLOG_FRAMES)  # noqa: B023 - awaited here
 
 
 @asynccontextmanager

@@ -72,7 +72,7 @@ PICTURES: Final[list[tuple[str, Callable[[Console], None], str, Any]]] = [
 def take(browser: Browser, url: str, picture: tuple[str, Callable[[Console], None], str, Any]) -> None:
     """Take one picture."""
     name, bring_about, scheme, size = picture
-    context = browser.new_context(viewport=size, color_scheme=scheme)  # type: ignore[arg-type]
+    context = browser.new_context(viewport=size, color_scheme=scheme)
     with console(context) as shown:
         shown.open(url)
         bring_about(shown)

@@ -41,7 +41,7 @@ class Scene:
                     raise event
                 yield event
 
-        self.chat_model.reply = reply  # type: ignore[method-assign]
+        self.chat_model.reply = reply
 
     def listen(self, words: str, *, final: bool = False) -> None:
         self.submit(Listen("item_user", speech(words), PCM, final))

@@ -39,7 +39,7 @@ from vivavoce.protocol.objects import PCM, Item, Message, OutputAudioPart
 SUBMIT_SECONDS = 0.005
 """`submit` may take microseconds; a busy machine may take it off the processor for a while, which is not counted."""
 LEFT_BYTES = 100_000
-"""What a quarter of a subject's turns may add: less than the audio of one."""
+"""What a quarter of a subject's turns may leave: an interpreter's own tables grow now and then."""
 LOOKS = 20
 """At the memory, 20 ms apart. Counted, not timed: a host that stops the whole machine stops both sides."""
 LOOP_ANSWERS = 4

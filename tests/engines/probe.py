@@ -130,7 +130,7 @@ def ends(event: EngineEvent) -> bool:
 
 def request(subject: Subject, words: str, response_id: str = "resp_1", **fields: object) -> Generate:
     """Ask for an answer to these words."""
-    return Generate(response_id=response_id, items=subject.ask(words), **fields)  # type: ignore[arg-type]
+    return Generate(response_id=response_id, items=subject.ask(words), **fields)
 
 
 async def settle(before: set[asyncio.Task[object]]) -> None:

@@ -81,8 +81,8 @@ class Answered:
         self.codes: list[int] = []
         while not self.steps or not self.steps[-1].done:
             self.steps.append(answer.step())
-            if answer._speaking is not None:  # type: ignore[attr-defined]
-                self.codes = answer._speaking._speech.codes  # type: ignore[attr-defined]
+            if answer._speaking is not None:
+                self.codes = answer._speaking._speech.codes
         answer.close()
         self.tokens = [step.token for step in self.steps if step.token is not None]
         self.text = family.decode(self.tokens)

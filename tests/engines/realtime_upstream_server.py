@@ -92,7 +92,7 @@ class FakeServer:
         if self.refuse is None:
             return None
         status, headers = self.refuse
-        response = socket.respond(status, "sk-never-to-be-seen is no good key\n")  # type: ignore[arg-type]
+        response = socket.respond(status, "sk-never-to-be-seen is no good key\n")
         for name, value in headers.items():
             response.headers[name] = value
         return response

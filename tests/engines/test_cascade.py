@@ -42,7 +42,7 @@ def test_parts_are_found_by_name_or_path_and_get_their_own_options(monkeypatch: 
     module = types.ModuleType("my_parts")
     for part in (FakeTranscriber, FakeChatModel, FakeSynthesizer):
 
-        class WithOptions(part):  # type: ignore[misc,valid-type]
+        class WithOptions(part):
             def __init__(self, options: dict[str, Any]) -> None:
                 super().__init__()
                 self.options = options
@@ -57,8 +57,8 @@ def test_parts_are_found_by_name_or_path_and_get_their_own_options(monkeypatch: 
             "my_parts:FakeChatModel": {"mood": "fine"},
         }
     )
-    assert cascade._chat_model.options == {"mood": "fine"}  # type: ignore[attr-defined]
-    assert cascade._synthesizer.options == {}  # type: ignore[attr-defined]
+    assert cascade._chat_model.options == {"mood": "fine"}
+    assert cascade._synthesizer.options == {}
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def test_the_voice_begins_while_the_model_still_writes() -> None:
             await more.wait()
             yield TextDelta(" Yes.")
 
-        s.chat_model.reply = reply  # type: ignore[method-assign]
+        s.chat_model.reply = reply
         s.submit(Generate(response_id="r"))
         await s.probe.until(lambda event: isinstance(event, OutputAudio))
         more.set()
@@ -171,7 +171,7 @@ def test_a_voice_that_breaks_fails_the_response() -> None:
             yield Speech(b"\0\0" * 100)
             raise EngineError("hoarse", "No voice.")
 
-        s.synthesizer.speak = speak  # type: ignore[method-assign]
+        s.synthesizer.speak = speak
         answer = await s.answer(user_text("WAIT for it. And more."))
         assert answer.end == GenerationFailed("r", "hoarse", "No voice.")
         await settle(before)
@@ -208,8 +208,8 @@ def test_a_model_that_writes_fast_is_held_back_by_the_voice() -> None:
             await asyncio.Event().wait()
             yield Speech(b"")
 
-        s.chat_model.reply = reply  # type: ignore[method-assign]
-        s.synthesizer.speak = speak  # type: ignore[method-assign]
+        s.chat_model.reply = reply
+        s.synthesizer.speak = speak
         s.submit(Generate(response_id="r"))
         await asyncio.sleep(0.02)
         assert 30 < written < 40

@@ -212,7 +212,7 @@ def test_a_transcriber_that_raises_at_once_fails_no_worse(where: str) -> None:
                 raise EngineError("broken", "It broke.")
             return Broken()
 
-        s.transcriber.recognize = recognize  # type: ignore[method-assign]
+        s.transcriber.recognize = recognize
         s.listen("hello")
         s.listen("hello", final=True)
         assert await s.transcript() == TranscriptFailed("item_user", "broken", "It broke.")
@@ -232,7 +232,7 @@ def test_a_transcriber_that_changes_its_mind_has_the_last_word_in_the_end() -> N
             async def finish(self) -> Transcript:
                 return Transcript("Hello there")
 
-        s.transcriber.recognize = lambda hints, on_delta: Fickle(on_delta)  # type: ignore[method-assign,assignment]
+        s.transcriber.recognize = lambda hints, on_delta: Fickle(on_delta)
         assert await s.transcript() == TranscriptDone("item_user", "Hello there")
         await s.answer(user_audio("hello"))
         assert s.heard_by_the_model() == ["Hello there"]
@@ -272,10 +272,10 @@ def test_g711_reaches_the_transcriber_as_it_came() -> None:
         def noting(hints: Hints, on_delta: Callable[[Transcript], None]) -> Any:
             recognition = recognize(hints, on_delta)
             feed = recognition.feed
-            recognition.feed = lambda audio, format: (formats.append(format), feed(audio, format))  # type: ignore[method-assign]
+            recognition.feed = lambda audio, format: (formats.append(format), feed(audio, format))
             return recognition
 
-        s.transcriber.recognize = noting  # type: ignore[method-assign]
+        s.transcriber.recognize = noting
         await s.answer(Message(id="i", role="user", content=(InputAudioPart(speech("hello"), format=PCMU),)))
         assert formats == [PCMU]
 

@@ -240,7 +240,7 @@ class Held:
         self.said: list[str] = []
         self.began = threading.Semaphore(0)
         self.gate = threading.Semaphore(0)
-        part._model.say = self.say  # type: ignore[method-assign]
+        part._model.say = self.say
 
     def say(self, phonemes: str, voice: str, speed: float) -> Any:
         self.said.append(voice)

@@ -157,7 +157,7 @@ def test_pictures_are_passed_through() -> None:
 
 
 def test_a_long_conversation_is_sent_whole() -> None:
-    items = tuple(Message(role=("user", "assistant")[n % 2], content=(InputTextPart(f"{n}"),)) for n in range(99))  # type: ignore[arg-type]
+    items = tuple(Message(role=("user", "assistant")[n % 2], content=(InputTextPart(f"{n}"),)) for n in range(99))
     assert [message["content"] for message in sent(asked(items=items))["messages"]] == [str(n) for n in range(99)]
 
 
@@ -181,7 +181,7 @@ def test_words_then_figures() -> None:
     ],
 )
 def test_why_it_ends(finish: str, reason: str) -> None:
-    assert reply(events(chunk(content="So"), chunk(finish)))[-1] == ChatDone(reason)  # type: ignore[arg-type]
+    assert reply(events(chunk(content="So"), chunk(finish)))[-1] == ChatDone(reason)
 
 
 @pytest.mark.parametrize("ends", ["without a mark", "without a reason"])
@@ -211,7 +211,7 @@ def test_a_server_that_does_not_stream() -> None:
 
     found = reply(answer)
     assert (text(found), calls(found)) == ("So.", {"c": ("get_time", {})})
-    assert found[-1].usage.total_tokens == 3  # type: ignore[union-attr]
+    assert found[-1].usage.total_tokens == 3
 
 
 def test_events_cut_anywhere() -> None:

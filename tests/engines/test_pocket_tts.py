@@ -253,7 +253,7 @@ def test_closing_stops_within_a_frame(part: PocketTTS, runner: asyncio.Runner, m
 
     async def cancelled() -> None:
         reading = asyncio.create_task(collected(part.speak(Utterance(text="Hello there, my friend."))))
-        while not made:  # noqa: ASYNC110
+        while not made:  # noqa: ASYNC110 - a thread fills it
             await asyncio.sleep(0)
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)

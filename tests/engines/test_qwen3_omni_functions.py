@@ -123,7 +123,11 @@ def test_what_breaks_in_the_middle_of_a_step_leaves_no_trace(stage, reads):
         parts = scene.engine._family._parts
         hook = parts.thinker.layers[1].register_forward_pre_hook(fail)
         first, (before_attention, *others), *rest = parts.think_one._layers
-        failing = lambda states: (fail(), before_attention(states))[1]  # noqa: E731
+
+        def failing(states):
+            fail()
+            return before_attention(states)
+
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(parts.think_one, "_layers", [first, (failing, *others), *rest])
             answer = await scene.ask(question, typed("item_2", tiny.LONG))

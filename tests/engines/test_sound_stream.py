@@ -23,7 +23,7 @@ def pieces(sound: bytes, size: int) -> list[bytes]:
 
 def read(*deltas: str, **told: object) -> bytes:
     stream = SoundStream()
-    return b"".join(stream.feed(delta, **told) for delta in deltas) + stream.flush()  # type: ignore[arg-type]
+    return b"".join(stream.feed(delta, **told) for delta in deltas) + stream.flush()
 
 
 def wav(pcm: bytes, rate_hz: int = SAMPLE_HZ, channels: int = 1, length: int | None = None) -> bytes:

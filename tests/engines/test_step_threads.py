@@ -103,7 +103,7 @@ def test_after_close_nothing_is_begun() -> None:
         first, second = asyncio.create_task(threads.do(running)), asyncio.create_task(threads.do(waiting))
         await asyncio.to_thread(running.began.wait)
         closing = asyncio.create_task(asyncio.to_thread(threads.close))
-        while not threads._closed:  # noqa: ASYNC110
+        while not threads._closed:  # noqa: ASYNC110 - a thread sets it
             await asyncio.sleep(0)
         running.opened.set()
         await closing

@@ -34,7 +34,7 @@ PCM_100_MS = bytes(4800)
 def engine_of(generate: Callable[[Generate], AsyncIterator[Output]]) -> StreamingEngine:
     """An engine that answers with this generator."""
     engine = StreamingEngine()
-    engine.generate = generate  # type: ignore[method-assign]
+    engine.generate = generate
     return engine
 
 
@@ -52,7 +52,7 @@ def outputs(*events: Output | Exception) -> StreamingEngine:
 
 def events_of(engine: StreamingEngine, **fields: object) -> list[object]:
     async def scene() -> list[object]:
-        return (await Probe(engine).answer(Generate(response_id="r", items=(user_text("hi"),), **fields))).events  # type: ignore[arg-type]
+        return (await Probe(engine).answer(Generate(response_id="r", items=(user_text("hi"),), **fields))).events
 
     return asyncio.run(scene())
 
@@ -113,7 +113,7 @@ def test_a_bug_reaches_the_log_and_not_the_client(bug: Exception, caplog: pytest
 
 
 def test_what_may_not_be_yielded_is_a_bug(caplog: pytest.LogCaptureFixture) -> None:
-    assert isinstance(events_of(outputs(None))[-1], GenerationFailed)  # type: ignore[arg-type]
+    assert isinstance(events_of(outputs(None))[-1], GenerationFailed)
     assert "generate() may not yield NoneType" in caplog.text
 
 
@@ -121,7 +121,7 @@ def test_a_generator_that_is_a_coroutine_is_a_bug(caplog: pytest.LogCaptureFixtu
     async def generate(request: Generate) -> str:
         return "forgot to yield"
 
-    events = events_of(engine_of(generate))  # type: ignore[arg-type]
+    events = events_of(engine_of(generate))
     assert [type(event) for event in events] == [GenerationFailed]
     assert "has to be an async generator: it never yields" in caplog.text
 

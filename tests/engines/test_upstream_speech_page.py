@@ -27,5 +27,5 @@ def test_an_example_can_be_served(example: str, tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize("engine", [chat_audio, realtime])
 def test_every_option_is_named(engine: object) -> None:
-    options = set(engine.Options.__struct_fields__) - set(UpstreamOptions.__struct_fields__)  # type: ignore[attr-defined]
+    options = set(engine.Options.__struct_fields__) - set(UpstreamOptions.__struct_fields__)
     assert [name for name in sorted(options) if f"`{name}`" not in PAGE] == []

@@ -50,8 +50,7 @@ def written(message: Message) -> Content:
         if isinstance(part, InputImagePart):
             parts.append(image(part))
         else:
-            spoken = isinstance(part, InputAudioPart | OutputAudioPart)
-            text = (part.transcript or "") if spoken else part.text  # type: ignore[union-attr]
+            text = part.transcript or "" if isinstance(part, InputAudioPart | OutputAudioPart) else part.text
             if text.strip():
                 parts.append({"type": "text", "text": text.strip()})
     if any(part["type"] == "image_url" for part in parts):

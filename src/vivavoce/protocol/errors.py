@@ -53,13 +53,13 @@ class SettingsError(VivavoceError):
 def wrong_value(error: msgspec.ValidationError) -> tuple[str, str]:
     """What is wrong with a setting, in the operator's words, and where: `expected an integer, got a string`, `limits.items`.
 
-    `where` is empty if it is about the whole.
+    `where` is empty if it is about the whole; of a table with free names it is the table.
     """
     message, _, where = str(error).partition(" - at `$")
     if message.startswith("Expected "):
         message = _TYPES.sub(lambda types: " or ".join(_KINDS.get(name, name) for name in types[1].split(" | ")), message)
     message = message.removeprefix("Object contains ").replace("Object missing required field", "missing")
-    return f"{message[:1].lower()}{message[1:]}", where.rstrip("`").removeprefix(".")
+    return f"{message[:1].lower()}{message[1:]}", where.rstrip("`").removeprefix(".").replace("[...]", "")
 
 
 _TYPES: Final = re.compile(r"`([a-z |]+)`")

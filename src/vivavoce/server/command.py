@@ -50,5 +50,5 @@ def announcement(settings: Settings, engines: Sequence[str], is_open: bool) -> l
 def base_url(settings: Settings) -> str:
     """Where this machine reaches the server: `http://127.0.0.1:8000`."""
     scheme = "https" if settings.certfile else "http"
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(settings.host, settings.host)  # noqa: S104
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(settings.host, settings.host)  # noqa: S104 - where to call
     return f"{scheme}://[{host}]:{settings.port}" if ":" in host else f"{scheme}://{host}:{settings.port}"

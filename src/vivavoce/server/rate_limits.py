@@ -63,7 +63,7 @@ class KeyAccount:
 
     def admit(self, tokens: int, now: float) -> Admission:
         """Take one request and `tokens`, or nothing at all."""
-        wanted = [(bucket, amount) for bucket, amount in ((self._requests, 1), (self._tokens, tokens)) if bucket]
+        wanted = self._wanted(tokens)
         refusal = next((text for bucket, amount in wanted if (text := bucket.refusal(amount, now))), None)
         if refusal is None:
             for bucket, amount in wanted:
@@ -72,14 +72,16 @@ class KeyAccount:
 
     def wait(self, now: float) -> float:
         """Seconds until a request can be admitted: 0 if it can now."""
-        return max(
-            (bucket.wait(amount, now) for bucket, amount in ((self._requests, 1), (self._tokens, 0)) if bucket), default=0
-        )
+        return max((bucket.wait(amount, now) for bucket, amount in self._wanted(0)), default=0.0)
 
     def spend(self, tokens: int, now: float) -> None:
         """Settle what a response really cost."""
         if self._tokens:
             self._tokens.take(tokens, now)
+
+    def _wanted(self, tokens: int) -> list[tuple[Bucket, int]]:
+        """What a request takes, and from which buckets."""
+        return [(bucket, amount) for bucket, amount in ((self._requests, 1), (self._tokens, tokens)) if bucket]
 
 
 class Accounts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from vivavoce.audio import SAMPLES_PER_MS
 from vivavoce.engine_api import Transcribe, TranscriptDelta, TranscriptDone, TranscriptFailed
@@ -97,5 +97,5 @@ class Transcripts:
             error = TranscriptionError(type="transcription_error", code=event.code, message=event.message)
             self._state.send(InputAudioTranscriptionFailed(item_id=event.item_id, error=error))
 
-    def _logprobs(self, logprobs: tuple[LogProb, ...]) -> tuple[LogProb, ...]:
-        return logprobs if logprobs and self._state.config.include else UNSET  # type: ignore[return-value]
+    def _logprobs(self, logprobs: tuple[LogProb, ...]) -> tuple[LogProb, ...] | UnsetType:
+        return logprobs if logprobs and self._state.config.include else UNSET

@@ -124,7 +124,7 @@ def read_orders(text: str) -> Orders:
     elif "also" in found:
         found["opening"] = found["also"]
     found.pop("also", None)
-    return Orders(**found)  # type: ignore[arg-type]
+    return Orders(**found)  # type: ignore[arg-type]  # Only names of fields were put in.
 
 
 def _read_sentence(sentence: str, found: dict[str, str | int | bool], *, alone: bool) -> None:
